@@ -1,0 +1,30 @@
+"""fastae: trains and runs fully connected autoencoders on a CPU, fast."""
+
+__version__ = "0.1.0"
+
+from . import datasets, ops
+from .autoencoder import Autoencoder
+from .layers import Linear, Sequential
+from .optim import SGD
+from .persistence import load, save
+from .settings import get_backend, get_num_threads, set_backend, set_num_threads, show_versions
+from .trainer import DivergenceError, History, Trainer
+
+__all__ = [
+    "SGD",
+    "Autoencoder",
+    "DivergenceError",
+    "History",
+    "Linear",
+    "Sequential",
+    "Trainer",
+    "datasets",
+    "get_backend",
+    "get_num_threads",
+    "load",
+    "ops",
+    "save",
+    "set_backend",
+    "set_num_threads",
+    "show_versions",
+]

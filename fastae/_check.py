@@ -1,0 +1,132 @@
+"""Checks at the public door. What passes here is not checked again inside."""
+
+import numbers
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._kernels.names import ACTIVATIONS, LOSSES
+
+Array = NDArray[Any]
+DTYPES = ("float32", "float64")
+_ROWS = 4096  # of a block of large data
+
+
+def activation(name: str, argument: str = "activation") -> int:
+    """Number of an activation."""
+    if name not in ACTIVATIONS:
+        raise ValueError(f"{argument} takes one of {', '.join(ACTIVATIONS)}; got {name!r}")
+    return ACTIVATIONS.index(name)
+
+
+def loss(name: str) -> int:
+    """Number of a loss."""
+    if name not in LOSSES:
+        raise ValueError(f"loss takes one of {', '.join(LOSSES)}; got {name!r}")
+    return LOSSES.index(name)
+
+
+def float_dtype(dtype: Any) -> np.dtype[Any]:
+    """float32 or float64."""
+    found: Any
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or found.name not in DTYPES or not found.isnative:
+        raise ValueError(f"dtype takes 'float32' or 'float64', got {dtype!r}")
+    return found
+
+
+def positive_integer(value: Any, argument: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{argument} takes a positive integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{argument} takes a positive integer, got {value}")
+    return int(value)
+
+
+def real_number(value: Any, argument: str, low: float, high: float, takes: str) -> float:
+    """A number with low <= value < high; NaN is outside."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{argument} takes {takes}, got {value!r}")
+    if not low <= float(value) < high:
+        raise ValueError(f"{argument} takes {takes}, got {value}")
+    return float(value)
+
+
+def samples(value: Any, argument: str, width: int) -> Array:
+    """A matrix (samples, width) of float32, float64 or uint8 as it is, not copied; NaN and infinity are not looked for."""
+    x = value if isinstance(value, np.ndarray) else np.asarray(value)
+    if x.dtype.name not in (*DTYPES, "uint8"):
+        raise TypeError(
+            f"{argument} takes float32, float64 or uint8 (0 to 255, scaled to 0 to 1), got {x.dtype}; "
+            f"convert it with {argument}.astype('float32')"
+        )
+    if x.ndim != 2 or x.shape[1] != width:
+        hint = ""
+        if x.ndim == 1 and x.shape == (width,):
+            hint = f"; for one sample give {argument}.reshape(1, -1)"
+        elif x.ndim > 2 and x[0].size == width:
+            hint = f"; flatten the samples with {argument}.reshape(len({argument}), -1)"
+        raise ValueError(f"{argument} takes an array of shape (samples, {width}), got {x.shape}{hint}")
+    if len(x) == 0:
+        raise ValueError(f"{argument} is empty, of shape {x.shape}; at least one sample is needed")
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+
+
+def finite(x: Array, argument: str) -> Array:
+    """x, after a look at every element, in blocks, so that a memory-mapped array stays on disk."""
+    if x.dtype != np.uint8:
+        for start in range(0, len(x), _ROWS):
+            block = x[start : start + _ROWS]
+            with np.errstate(over="ignore", invalid="ignore"):
+                suspect = not np.isfinite(np.sum(block))  # a finite sum has finite terms
+            if suspect and not (ok := np.isfinite(block)).all():
+                row, column = np.argwhere(~ok)[0]
+                raise ValueError(
+                    f"{argument} has NaN or infinity, the first in row {start + row}, column {column}; "
+                    "finite numbers are needed"
+                )
+    return x
+
+
+def unit_interval(x: Array, argument: str, loss_name: str) -> None:
+    """Targets of a cross-entropy are probabilities."""
+    if x.dtype != np.uint8:
+        for start in range(0, len(x), _ROWS):
+            block = x[start : start + _ROWS]
+            if block.min() < 0 or block.max() > 1:
+                raise ValueError(
+                    f"{argument} of loss {loss_name!r} takes values from 0 to 1, got {block.min():g} to {block.max():g}; "
+                    "scale it, or use loss 'mse'"
+                )
+
+
+def converted(x: Array, dtype: np.dtype[Any], argument: str) -> Array:
+    """Finite samples as a C-contiguous array of a layer's dtype, uint8 scaled to 0 to 1; a copy only where needed."""
+    if x.dtype == np.uint8:
+        scaled: Array = np.multiply(x, dtype.type(1 / 255), dtype=dtype)
+        return scaled
+    with np.errstate(over="ignore"):
+        return finite(np.ascontiguousarray(x, dtype), argument)
+
+
+def output(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any], *inputs: Array | None) -> tuple[Array, bool]:
+    """An array for a kernel to write to, and whether it must be copied to ``out`` afterwards.
+
+    That is so for an ``out`` with gaps between its elements, or one that overlaps an input.
+    """
+    if out is None:
+        return np.empty(shape, dtype), False
+    if not isinstance(out, np.ndarray) or out.dtype != dtype or out.shape != shape:
+        got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out takes an array of {dtype} {shape}, got {got}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only; a writable array is needed")
+    if not (out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative) or any(
+        a is not None and np.may_share_memory(out, a) for a in inputs
+    ):
+        return np.empty(shape, dtype), True
+    return out, False

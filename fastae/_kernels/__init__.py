@@ -1,0 +1,41 @@
+"""The backends: modules with the same kernels (README.md states them), chosen here and nowhere else."""
+
+import importlib
+from types import ModuleType
+
+# Name, module, and how to get it where it is missing. The first that loads is the default.
+BACKENDS = {
+    "cython": ("fastae._kernels.cython", "reinstall fastae where a C compiler (gcc or clang) is present"),
+    "numpy": ("fastae._kernels.reference", ""),
+}
+
+
+def load(name: str) -> ModuleType:
+    """Kernels of a backend.
+
+    Raises
+    ------
+    ValueError
+        Unknown name.
+    ImportError
+        The backend cannot run here; the message says why and what to do.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"backend takes one of {', '.join(map(repr, BACKENDS))}; got {name!r}")
+    module, remedy = BACKENDS[name]
+    try:
+        loaded = importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"backend {name!r} is missing: {error}; {remedy}") from error
+    return loaded.kernels() if hasattr(loaded, "kernels") else loaded
+
+
+def missing() -> dict[str, str]:
+    """For each backend that cannot run here, why."""
+    reasons = {}
+    for name in BACKENDS:
+        try:
+            load(name)
+        except ImportError as error:
+            reasons[name] = str(error)
+    return reasons

@@ -1,0 +1,7 @@
+cdef extern from "team.h":
+    ctypedef struct Team:
+        int size
+    ctypedef void (*TeamFunction)(void* job, Team* team, int member) noexcept nogil
+
+cdef void run_team(TeamFunction function, void* job, int n_threads) noexcept nogil
+cdef void sync(Team* team) noexcept nogil

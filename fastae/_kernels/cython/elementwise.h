@@ -1,0 +1,101 @@
+/* Activations and losses on a run of n contiguous elements. Each formula stands here once, as an expression of vectors;
+ * the switch is outside the loop.
+ */
+#ifndef FASTAE_NUMBERS
+#define FASTAE_NUMBERS /* the order of _kernels/names.py */
+enum { IDENTITY, RELU, LEAKY_RELU, ELU, SIGMOID, TANH, SOFTPLUS, GELU, SILU };
+enum { HALF_SQUARED, MSE, BCE, BCE_WITH_LOGITS };
+#endif
+#define LEAKY_SLOPE ((REAL)0.01)
+#define WHERE N(select_)
+#define SPLAT N(splat)
+
+#define MAP(formula)                                        \
+    for (ptrdiff_t i = 0; i < n; i += LANES) {                   \
+        const vec z = N(load_upto)(in + i, n - i);          \
+        N(store_upto)(out + i, formula, n - i);             \
+    }                                                       \
+    break;
+
+/* out = f(in), in place or not. A NaN stays a NaN in each of them. */
+static void N(activate)(int activation, ptrdiff_t n, const REAL *in, REAL *out)
+{
+    const vec zero = {0};
+    vec gauss;
+    switch (activation) {
+    case RELU: MAP(WHERE(z <= 0, zero, z))
+    case LEAKY_RELU: MAP(WHERE(z <= 0, z * LEAKY_SLOPE, z))
+    case ELU: MAP(WHERE(z <= 0, N(expm1_negative)(WHERE(z <= 0, z, zero)), z))
+    case SIGMOID: MAP(N(sigmoid)(z))
+    case TANH: MAP(N(tanh)(z))
+    case SOFTPLUS: MAP(N(softplus)(z))
+    case GELU: MAP(z * N(normal_cdf)(z, &gauss))
+    case SILU: MAP(z * N(sigmoid)(z))
+    default:
+        if (out != in) memcpy(out, in, n * sizeof(REAL));
+    }
+}
+
+#undef MAP
+#define MAP(formula)                                                            \
+    for (ptrdiff_t i = 0; i < n; i += LANES) {                                       \
+        const vec k = N(load_upto)(kept + i, n - i), dy = N(load_upto)(in + i, n - i); \
+        N(store_upto)(out + i, formula, n - i);                                 \
+    }                                                                           \
+    break;
+
+/* out = in * f'(z), in place or not. kept holds y = f(z), or z itself for gelu and silu, whose slope y does not tell. */
+static void N(differentiate)(int activation, ptrdiff_t n, const REAL *kept, const REAL *in, REAL *out)
+{
+    const vec zero = {0};
+    vec gauss, s;
+    switch (activation) {
+    case RELU: MAP(WHERE(k > 0, dy, zero))
+    case LEAKY_RELU: MAP(WHERE(k > 0, dy, dy * LEAKY_SLOPE))
+    case ELU: MAP(WHERE(k > 0, dy, dy * (k + 1)))
+    case SIGMOID: MAP(dy * (k * (1 - k)))
+    case TANH: MAP(dy * (1 - k * k))
+    case SOFTPLUS: MAP(-dy * N(expm1_negative)(-k))
+    case GELU: MAP(dy * (N(normal_cdf)(k, &gauss) + k * gauss * (REAL)0.39894228040143267794)) /* 1 / sqrt(2 pi) */
+    case SILU: MAP((s = N(sigmoid)(k), dy * (s * (1 + k * (1 - s)))))
+    default:
+        if (out != in) memcpy(out, in, n * sizeof(REAL));
+    }
+}
+#undef MAP
+
+/* Sixteen sums in double whatever LANES is, so that every instruction set adds in the same order. */
+typedef double N(sums) __attribute__((vector_size(LANES * sizeof(double))));
+
+#define SUM(term, slope)                                                         \
+    for (ptrdiff_t i = 0; i < n; i += LANES) {                                        \
+        const vec y = N(load_upto)(out + i, n - i), t = N(load_upto)(target + i, n - i); \
+        N(store_upto)(grad + i, (slope)*scale, n - i);                           \
+        vec e = term;                                                            \
+        if (n - i < LANES) for (int l = (int)(n - i); l < LANES; l++) e[l] = 0;  \
+        sum[i / LANES % (16 / LANES)] += __builtin_convertvector(e, N(sums));    \
+    }                                                                            \
+    break;
+
+/* grad = scale * d term / d out; returns the sum of the terms. grad may be out. */
+static double N(loss)(int loss, ptrdiff_t n, const REAL *out, const REAL *target, REAL scale, REAL *grad)
+{
+    const vec floor_ = SPLAT(-100), tiny = SPLAT((REAL)1e-12); /* PyTorch's bounds for bce */
+    N(sums) sum[16 / LANES] = {{0}};
+    vec p, q;
+    switch (loss) {
+    case HALF_SQUARED: SUM((REAL)0.5 * (y - t) * (y - t), y - t)
+    case MSE: SUM((y - t) * (y - t), 2 * (y - t))
+    case BCE:
+        SUM((p = N(log)(y), q = N(log1p)(-y),
+             -(t * WHERE(p < floor_, floor_, p) + (1 - t) * WHERE(q < floor_, floor_, q))),
+            (p = y * (1 - y), (y - t) / WHERE(p < tiny, tiny, p)))
+    case BCE_WITH_LOGITS: SUM(N(softplus)(y) - y * t, N(sigmoid)(y) - t)
+    }
+    double total[16];
+    memcpy(total, sum, sizeof total);
+    for (int width = 8; width > 0; width /= 2)
+        for (int l = 0; l < width; l++) total[l] += total[l + width];
+    return total[0];
+}
+#undef SUM

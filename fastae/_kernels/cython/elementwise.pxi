@@ -1,0 +1,94 @@
+# Passes over elements: activations, losses, column sums and the optimiser.
+
+cdef extern from "engine.h" nogil:
+    enum: HALF_SQUARED
+    double loss_f32(int loss, Py_ssize_t n, const float* y, const float* target, float scale, float* dy)
+    double loss_f64(int loss, Py_ssize_t n, const double* y, const double* target, double scale, double* dy)
+    void activate_f32(int activation, Py_ssize_t n, const float* x, float* y)
+    void activate_f64(int activation, Py_ssize_t n, const double* x, double* y)
+    void differentiate_f32(int activation, Py_ssize_t n, const float* kept, const float* dy, float* dz)
+    void differentiate_f64(int activation, Py_ssize_t n, const double* kept, const double* dy, double* dz)
+
+
+cdef inline void activate_run(int activation, Py_ssize_t n, const real* z, real* y) noexcept nogil:
+    """y := f(z), in place or not."""
+    if real is float:
+        activate_f32(activation, n, z, y)
+    else:
+        activate_f64(activation, n, z, y)
+
+
+cdef inline void differentiate_run(int activation, Py_ssize_t n, const real* kept, const real* dy, real* dz) noexcept nogil:
+    """dz := dy f'(z), in place or not."""
+    if real is float:
+        differentiate_f32(activation, n, kept, dy, dz)
+    else:
+        differentiate_f64(activation, n, kept, dy, dz)
+
+
+cdef inline double loss_run(int loss, Py_ssize_t n, const real* y, const real* target, real scale, real* dy) noexcept nogil:
+    """The sum of the loss's terms; dy := scale times their slope by y."""
+    if real is float:
+        return loss_f32(loss, n, y, target, scale, dy)
+    else:
+        return loss_f64(loss, n, y, target, scale, dy)
+
+
+cdef inline double loss_divisor(int loss, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+    return rows if loss == HALF_SQUARED else <double>rows * n
+
+
+cdef inline void share(Py_ssize_t n, Team* team, int member, Py_ssize_t* first, Py_ssize_t* last) noexcept nogil:
+    """A member's part of n elements, cut at multiples of 64, so that no two members write to one cache line."""
+    cdef Py_ssize_t blocks = ceil_div(n, 64)
+    first[0] = blocks * member // team.size * 64
+    last[0] = min(n, blocks * (member + 1) // team.size * 64)
+
+
+cdef void sum_columns(const real* a, Py_ssize_t rows, Py_ssize_t n, real* out, Team* team, int member) noexcept nogil:
+    """out[j] := the sum over i, in order, of a[i, j]."""
+    cdef Py_ssize_t i, j, j0, j1
+    share(n, team, member, &j0, &j1)
+    for j in range(j0, j1):
+        out[j] = 0
+    for i in range(rows):
+        for j in range(j0, j1):
+            out[j] = out[j] + a[i * n + j]
+
+
+# ---- SGD: g := dw + decay w;  v := momentum v + g;  w := w - lr (g + momentum v if nesterov else v) ----
+
+cdef struct SGD:
+    double lr, momentum, weight_decay
+    bint nesterov
+
+
+cdef inline real sgd_velocity(const SGD* s, real w, real dw, real v) noexcept nogil:
+    return <real>s.momentum * v + (dw + <real>s.weight_decay * w)
+
+
+cdef inline real sgd_weight(const SGD* s, real w, real dw, real v) noexcept nogil:
+    """The new weight from the new velocity v."""
+    return w - <real>s.lr * ((dw + <real>s.weight_decay * w) + <real>s.momentum * v if s.nesterov else v)
+
+
+cdef bint update_is_finite(const SGD* s, Py_ssize_t n, const real* w, const real* dw, const real* v) noexcept nogil:
+    """Whether all that ``update`` would write is finite: x - x is 0 for a finite x only."""
+    cdef Py_ssize_t i
+    cdef real velocity, weight
+    cdef int bad = 0
+    for i in range(n):
+        velocity = sgd_velocity(s, w[i], dw[i], v[i] if v != NULL else <real>0)
+        weight = sgd_weight(s, w[i], dw[i], velocity)
+        bad |= (velocity - velocity) + (weight - weight) != 0
+    return bad == 0
+
+
+cdef void update(const SGD* s, Py_ssize_t n, real* w, const real* dw, real* v) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real velocity
+    for i in range(n):
+        velocity = sgd_velocity(s, w[i], dw[i], v[i] if v != NULL else <real>0)
+        w[i] = sgd_weight(s, w[i], dw[i], velocity)
+        if v != NULL:
+            v[i] = velocity

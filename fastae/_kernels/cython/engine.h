@@ -1,0 +1,38 @@
+/* The C of one instruction set: MR, NV and VECTOR_BYTES are the compiler's -D flags, set in setup.py beside the -m flags. */
+#include <float.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__STDC_VERSION__) && !defined(__GNUC__)
+#error "fastae's kernels need GCC's or Clang's vector extensions"
+#endif
+#define INLINE static inline __attribute__((always_inline))
+#define PASTE_(a, b) a##b
+#define PASTE(a, b) PASTE_(a, b)
+#define N(name) PASTE(name, SUFFIX)
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
+#define TILE_ELEMENTS (MR * NV * VECTOR_BYTES / 4) /* of the tile of the smaller type */
+
+#define REAL float
+#define INT int32_t
+#define SUFFIX _f32
+#define REAL_IS_FLOAT
+#define REAL_MIN FLT_MIN
+#define REAL_INFINITY HUGE_VALF
+#define REAL_NAN ((float)NAN)
+#include "real.h"
+
+#define REAL double
+#define INT int64_t
+#define SUFFIX _f64
+#define REAL_MIN DBL_MIN
+#define REAL_INFINITY HUGE_VAL
+#define REAL_NAN ((double)NAN)
+#include "real.h"

@@ -1,0 +1,196 @@
+# C = epilogue(op(A) op(B)): the five loops around the register tile (Goto and van de Geijn, "Anatomy of high-performance
+# matrix multiplication", ACM TOMS 34(3), 2008; names of the loops as in BLIS).
+#
+# All members of a team call gemm together. Blocks of A and B are packed by all into one shared workspace; the tiles of a
+# block of C are divided evenly. Every element of C is a sum over k in ascending order within blocks of KC, each block starting
+# from zero, then added to the blocks before: the order depends neither on the threads nor on M and N.
+
+cdef extern from "engine.h" nogil:
+    enum: MR
+    enum: NV
+    enum: VECTOR_BYTES
+    enum: TILE_ELEMENTS
+    void tile_f32(int mr, int nv, Py_ssize_t kc, const float* a, Py_ssize_t rs, Py_ssize_t cs, const float* b, Py_ssize_t ldb, float* out)
+    void tile_f64(int mr, int nv, Py_ssize_t kc, const double* a, Py_ssize_t rs, Py_ssize_t cs, const double* b, Py_ssize_t ldb, double* out)
+
+
+cdef struct Gemm:
+    bint is_double
+    Py_ssize_t M, N, K
+    const void* A           # (M, K): element (i, k) at A[i*rsa + k*csa]
+    Py_ssize_t rsa, csa
+    const void* B           # (K, N): element (k, j) at B[k*rsb + j*csb]
+    Py_ssize_t rsb, csb
+    void* C                 # (M, N): element (i, j) at C[i*ldc + j]
+    Py_ssize_t ldc
+    double alpha, beta      # C = f((alpha A B + beta C + bias)) * f'(kept), whichever of these are asked for
+    const void* bias        # (N,) or NULL
+    int activation
+    void* keep              # (M, N), ldc: receives what f is applied to, or NULL
+    const void* kept        # (M, N), ldc: activation's derivative at kept multiplies C instead of f; or NULL
+    void* workspace         # of workspace_bytes()
+
+
+# KC * MR and KC * NR elements are one tile's operands: at 512, 16 KB of A stay in L1 while 96 KB of B stream from L2. MC: the
+# packed block of A fills half of a 512 KB L2. NC: the packed block of B, 4 MB in float32, stays in the shared L3.
+cdef Py_ssize_t MC = 120, KC = 512, NC = 2016
+
+
+cdef inline void tile(int mr, int nv, Py_ssize_t kc, const real* a, Py_ssize_t rs, Py_ssize_t cs, const real* b,
+                      Py_ssize_t ldb, real* out) noexcept nogil:
+    if real is float:
+        tile_f32(mr, nv, kc, a, rs, cs, b, ldb, out)
+    else:
+        tile_f64(mr, nv, kc, a, rs, cs, b, ldb, out)
+
+
+cdef inline Gemm product(bint is_double, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, void* workspace) noexcept nogil:
+    """A plain product, its operands and epilogue still to be filled in."""
+    cdef Gemm g
+    memset(&g, 0, sizeof(g))
+    g.is_double, g.M, g.N, g.K, g.alpha, g.workspace = is_double, M, N, K, 1, workspace
+    return g
+
+
+cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return (a + b - 1) // b
+
+
+cdef inline int vector_lanes(real* _) noexcept nogil:
+    return VECTOR_BYTES // sizeof(real)
+
+
+cdef Py_ssize_t workspace_bytes(const Gemm* g) noexcept nogil:
+    cdef Py_ssize_t nr = NV * VECTOR_BYTES // (8 if g.is_double else 4)
+    cdef Py_ssize_t kc = min(KC, g.K), a_rows = min(MC, g.M) + MR, b_columns = min(NC, g.N) + nr
+    return (a_rows + b_columns) * kc * (8 if g.is_double else 4) + 2 * 64
+
+
+cdef void pack_a(real* packed, const real* A, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t mc, Py_ssize_t kc,
+                 Team* team, int member) noexcept nogil:
+    """A[:mc, :kc] as tiles of MR rows, each [kc][MR]."""
+    cdef Py_ssize_t tiles = ceil_div(mc, MR), t, i, k, mr
+    cdef const real* a
+    cdef real* p
+    for t in range(tiles * member // team.size, tiles * (member + 1) // team.size):
+        a = A + t * MR * rs
+        p = packed + t * MR * kc
+        mr = min(MR, mc - t * MR)
+        if rs == 1:
+            for k in range(kc):
+                for i in range(mr):
+                    p[k * MR + i] = a[i + k * cs]
+        else:
+            for i in range(mr):
+                for k in range(kc):
+                    p[k * MR + i] = a[i * rs + k * cs]
+
+
+cdef void pack_b(real* packed, const real* B, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t kc, Py_ssize_t nc,
+                 Team* team, int member) noexcept nogil:
+    """B[:kc, :nc] as panels of NR columns, each [kc][NR], the last one filled up with zeros."""
+    cdef Py_ssize_t NR = NV * vector_lanes[real](NULL)
+    cdef Py_ssize_t panels = ceil_div(nc, NR), t, j, k, nr, k0, k1
+    cdef const real* b
+    cdef real* p
+    for t in range(panels * member // team.size, panels * (member + 1) // team.size):
+        b = B + t * NR * cs
+        p = packed + t * NR * kc
+        nr = min(NR, nc - t * NR)
+        if nr < NR:
+            memset(p, 0, NR * kc * sizeof(real))
+        if cs == 1:
+            for k in range(kc):
+                memcpy(p + k * NR, b + k * rs, nr * sizeof(real))
+        else:
+            for k0 in range(0, kc, 16):                    # one cache line of each column at a time
+                k1 = min(k0 + 16, kc)
+                for j in range(nr):
+                    for k in range(k0, k1):
+                        p[k * NR + j] = b[k * rs + j * cs]
+
+
+cdef void store_tile(const Gemm* g, real* acc, Py_ssize_t i0, Py_ssize_t j0, int mr, Py_ssize_t nr,
+                     bint first, bint last) noexcept nogil:
+    """The epilogue: one tile of sums, still in L1, becomes C[i0:i0+mr, j0:j0+nr]."""
+    cdef Py_ssize_t NR = NV * vector_lanes[real](NULL)
+    cdef real alpha = <real>g.alpha, beta = <real>(g.beta if first else 1)
+    cdef const real* bias = <const real*>g.bias
+    cdef real* c
+    cdef real* row
+    cdef Py_ssize_t i, j, at
+    for i in range(mr):
+        at = (i0 + i) * g.ldc + j0
+        c = <real*>g.C + at
+        row = acc + i * NR
+        if alpha != 1:
+            for j in range(nr):
+                row[j] = alpha * row[j]
+        if beta != 0:
+            for j in range(nr):
+                row[j] = row[j] + beta * c[j]
+        if last and bias != NULL:
+            for j in range(nr):
+                row[j] = row[j] + bias[j0 + j]
+        if last and g.keep != NULL:
+            memcpy(<real*>g.keep + at, row, nr * sizeof(real))
+        if not last:
+            memcpy(c, row, nr * sizeof(real))
+        elif g.kept != NULL:
+            differentiate_run(g.activation, nr, <const real*>g.kept + at, row, c)
+        else:
+            activate_run(g.activation, nr, row, c)
+
+
+cdef void gemm(const Gemm* g, Team* team, int member, real* _) noexcept nogil:
+    cdef Py_ssize_t NR = NV * vector_lanes[real](NULL)
+    cdef Py_ssize_t m_blocks = ceil_div(g.M, MC), k_blocks = max(ceil_div(g.K, KC), 1), n_block, k_block, m_block
+    cdef Py_ssize_t jc, pc, ic, nc, kc, mc, tiles, rows, t, i, j, nr, rs, cs
+    cdef int mr
+    cdef real space[TILE_ELEMENTS + 64]
+    cdef real* acc = <real*>align(space)
+    cdef const real* A
+    cdef const real* a
+    cdef real* packed_b = <real*>align(g.workspace)
+    cdef real* packed_a
+    # A row-major A is read in place where it is used a few times only; rows a multiple of 1 KB apart share few L1 sets.
+    cdef Py_ssize_t stride = g.csa if g.rsa == 1 else g.rsa
+    cdef bint in_place = g.N <= 4 * NR and (stride * sizeof(real)) % 1024 != 0
+    for n_block in range(ceil_div(g.N, NC)):                                            # C[:, jc:jc+nc]
+        jc = n_block * NC
+        nc = min(NC, g.N - jc)
+        for k_block in range(k_blocks):                                                 #   += A[:, pc:pc+kc] B[pc:pc+kc, :]
+            pc = k_block * KC
+            kc = min(KC, g.K - pc)
+            packed_a = <real*>align(packed_b + ceil_div(nc, NR) * NR * kc)
+            pack_b(packed_b, <const real*>g.B + pc * g.rsb + jc * g.csb, g.rsb, g.csb, kc, nc, team, member)
+            for m_block in range(m_blocks):                                             # C[ic:ic+mc, jc:jc+nc]
+                ic = m_block * MC
+                mc = min(MC, g.M - ic)
+                A = <const real*>g.A + ic * g.rsa + pc * g.csa
+                if not in_place:
+                    pack_a(packed_a, A, g.rsa, g.csa, mc, kc, team, member)
+                if not in_place or m_block == 0:
+                    sync(team)
+                rows = ceil_div(mc, MR)
+                tiles = rows * ceil_div(nc, NR)
+                for t in range(tiles * member // team.size, tiles * (member + 1) // team.size):
+                    i = t % rows * MR                                                   # C[ic+i:+mr, jc+j:+nr]
+                    j = t // rows * NR
+                    mr = <int>min(MR, mc - i)
+                    nr = min(NR, nc - j)
+                    a = A + i * g.rsa if in_place else packed_a + i * kc
+                    rs = g.rsa if in_place else 1
+                    cs = g.csa if in_place else MR
+                    tile(mr, <int>ceil_div(nr, vector_lanes[real](NULL)), kc, a, rs, cs, packed_b + j * kc, NR, acc)
+                    store_tile(g, acc, ic + i, jc + j, mr, nr, k_block == 0, k_block == k_blocks - 1)
+                if not in_place or m_block == m_blocks - 1:
+                    sync(team)
+
+
+cdef void gemm_team(void* job, Team* team, int member) noexcept nogil:
+    cdef const Gemm* g = <const Gemm*>job
+    if g.is_double:
+        gemm[double](g, team, member, NULL)
+    else:
+        gemm[float](g, team, member, NULL)

@@ -1,0 +1,291 @@
+# The kernels of one instruction set: what _kernels/README.md promises, with arrays checked here and not again inside.
+# Each instruction set's module includes this file; setup.py gives each its own -m, -DMR, -DNV and -DVECTOR_BYTES flags.
+
+cimport cython
+cimport numpy as cnp
+from libc.math cimport isfinite
+from libc.stdint cimport uintptr_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+from fastae._kernels.cython._runtime cimport Team, run_team, sync
+
+from fastae._kernels.names import KEEPS_INPUT
+
+cnp.import_array()
+
+ctypedef fused real:
+    float
+    double
+
+cdef extern from "stdlib.h" nogil:
+    int posix_memalign(void** pointer, size_t alignment, size_t size)
+
+cdef enum:
+    MAX_TEAM = 256
+    WORK_PER_THREAD = 1 << 20       # floating-point operations that outweigh waking a thread, some 10 us
+
+include "gemm.pxi"
+include "elementwise.pxi"
+
+
+cdef inline void* align(void* p) noexcept nogil:
+    return <void*>((<uintptr_t>p + 63) & ~<uintptr_t>63)
+
+
+cdef inline int team_size(double operations, int n_threads) noexcept nogil:
+    return max(1, min(n_threads, MAX_TEAM, <int>min(operations / WORK_PER_THREAD, MAX_TEAM)))
+
+
+cdef class Arena:
+    """Aligned memory, taken piece by piece from one block."""
+    cdef char* block
+    cdef size_t size, used
+
+    cdef int reserve(self, size_t size) except -1:
+        """Room for size bytes, nothing of it taken yet."""
+        cdef void* p = NULL
+        if size > self.size:
+            free(self.block)
+            self.block, self.size = NULL, 0
+            if posix_memalign(&p, 64, size) != 0:
+                raise MemoryError(f"no memory for {size} bytes of buffers")
+            self.block, self.size = <char*>p, size
+        self.used = 0
+        return 0
+
+    cdef void* take(self, size_t size):
+        cdef void* p = self.block + self.used
+        self.used += (size + 63) // 64 * 64
+        assert self.used <= self.size
+        return p
+
+    def __dealloc__(self):
+        free(self.block)
+
+
+cdef list spare = []                # arenas of finished calls; the GIL guards the list
+
+
+# ---- checks: what an array must be ----
+
+cdef bint is_double(cnp.ndarray a) except -1:
+    if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT64:
+        return True
+    if cnp.PyArray_TYPE(a) != cnp.NPY_FLOAT32:
+        raise TypeError(f"float32 or float64 is needed, got {a.dtype}")
+    return False
+
+
+cdef void* checked(cnp.ndarray a, bint double_, int ndim, Py_ssize_t d0, Py_ssize_t d1) except NULL:
+    """The address of an array of this type and shape, whatever its strides."""
+    if is_double(a) != double_ or cnp.PyArray_NDIM(a) != ndim or cnp.PyArray_DIM(a, 0) != d0 or (
+            ndim == 2 and cnp.PyArray_DIM(a, 1) != d1):
+        raise ValueError(f"an array of float{64 if double_ else 32} {(d0, d1)[:ndim]} is needed, got {a.dtype} {(<object>a).shape}")
+    if not cnp.PyArray_ISALIGNED(a) or not cnp.PyArray_ISNOTSWAPPED(a):
+        raise ValueError("an aligned array of native byte order is needed")
+    return cnp.PyArray_DATA(a)
+
+
+cdef void* contiguous(cnp.ndarray a, bint double_, int ndim, Py_ssize_t d0, Py_ssize_t d1) except NULL:
+    cdef void* p = checked(a, double_, ndim, d0, d1)
+    if not cnp.PyArray_IS_C_CONTIGUOUS(a):
+        raise ValueError("a C-contiguous array is needed")
+    return p
+
+
+cdef void* writable(cnp.ndarray a, bint double_, int ndim, Py_ssize_t d0, Py_ssize_t d1) except NULL:
+    if not cnp.PyArray_ISWRITEABLE(a):
+        raise ValueError("a writable array is needed")
+    return contiguous(a, double_, ndim, d0, d1)
+
+
+cdef void* vector(cnp.ndarray a, bint double_, Py_ssize_t n) except NULL:
+    return writable(a, double_, 1, n, 0)
+
+
+cdef cnp.int64_t* rows_of(cnp.ndarray order, Py_ssize_t n) except NULL:
+    """Row numbers, each checked to be in 0 .. n-1."""
+    cdef Py_ssize_t i
+    if cnp.PyArray_TYPE(order) != cnp.NPY_INT64 or cnp.PyArray_NDIM(order) != 1 or not cnp.PyArray_IS_C_CONTIGUOUS(order):
+        raise TypeError("order must be a contiguous vector of int64")
+    cdef cnp.int64_t* p = <cnp.int64_t*>cnp.PyArray_DATA(order)
+    for i in range(len(order)):
+        if not 0 <= p[i] < n:
+            raise IndexError(f"order[{i}] is {p[i]}, the data have {n} rows")
+    return p
+
+
+include "plan.pxi"
+
+
+# ---- the kernels ----
+
+def info():
+    """What this backend runs on, for show_versions."""
+    return f"{__name__.rpartition('.')[2]}, {VECTOR_BYTES}-byte vectors, {MR} x {NV * VECTOR_BYTES // 4} float32 tile"
+
+
+cdef int run_product(Gemm* g, int n_threads) except -1:
+    cdef Arena arena = spare.pop() if spare else Arena()
+    arena.reserve(workspace_bytes(g))
+    g.workspace = arena.block
+    n_threads = team_size(2.0 * g.M * g.N * g.K, n_threads)
+    with nogil:
+        run_team(gemm_team, g, n_threads)
+    if len(spare) < 4:
+        spare.append(arena)
+    return 0
+
+
+cdef int set_operands(Gemm* g, cnp.ndarray a, cnp.ndarray b) except -1:
+    cdef Py_ssize_t size = 8 if g.is_double else 4
+    g.A, g.B = checked(a, g.is_double, 2, g.M, g.K), checked(b, g.is_double, 2, g.K, g.N)
+    g.rsa, g.csa = cnp.PyArray_STRIDE(a, 0) // size, cnp.PyArray_STRIDE(a, 1) // size
+    g.rsb, g.csb = cnp.PyArray_STRIDE(b, 0) // size, cnp.PyArray_STRIDE(b, 1) // size
+    return 0
+
+
+def matmul(cnp.ndarray a, cnp.ndarray b, cnp.ndarray c, double alpha, double beta, int n_threads):
+    """C := alpha A B + beta C; a and b with any strides."""
+    cdef Gemm g = product(is_double(c), len(c), c.shape[1], a.shape[1], NULL)
+    set_operands(&g, a, b)
+    g.C, g.ldc = writable(c, g.is_double, 2, g.M, g.N), g.N
+    g.alpha, g.beta = alpha, beta
+    run_product(&g, n_threads)
+
+
+def linear(cnp.ndarray x, cnp.ndarray weight, bias, int activation, cnp.ndarray y, keep, int n_threads):
+    """y := f(x W^T + b); keep, where it is not None, receives the argument of f."""
+    cdef Gemm g = product(is_double(y), len(y), y.shape[1], x.shape[1], NULL)
+    set_operands(&g, x, weight.T)
+    g.C, g.ldc, g.activation = writable(y, g.is_double, 2, g.M, g.N), g.N, activation
+    g.bias = NULL if bias is None else contiguous(bias, g.is_double, 1, g.N, 0)
+    g.keep = NULL if keep is None else writable(keep, g.is_double, 2, g.M, g.N)
+    run_product(&g, n_threads)
+
+
+def linear_grad_input(cnp.ndarray dz, cnp.ndarray weight, int activation, kept, cnp.ndarray dx, int n_threads):
+    """dx := (dz W) f'(kept), where f is the activation of the layer below, which made x."""
+    cdef Gemm g = product(is_double(dx), len(dx), dx.shape[1], dz.shape[1], NULL)
+    set_operands(&g, dz, weight)
+    g.C, g.ldc, g.activation = writable(dx, g.is_double, 2, g.M, g.N), g.N, activation
+    g.kept = NULL if kept is None else contiguous(kept, g.is_double, 2, g.M, g.N)
+    run_product(&g, n_threads)
+
+
+cdef struct Columns:
+    const void* a
+    void* out
+    Py_ssize_t rows, n
+    bint is_double
+
+
+cdef void columns_team(void* job, Team* team, int member) noexcept nogil:
+    cdef Columns* c = <Columns*>job
+    if c.is_double:
+        sum_columns(<const double*>c.a, c.rows, c.n, <double*>c.out, team, member)
+    else:
+        sum_columns(<const float*>c.a, c.rows, c.n, <float*>c.out, team, member)
+
+
+def linear_grad_weight(cnp.ndarray dz, cnp.ndarray x, cnp.ndarray dweight, dbias, int n_threads):
+    """dW := dz^T x, db := the sum of dz over the batch (unless dbias is None)."""
+    cdef Gemm g = product(is_double(dweight), len(dweight), dweight.shape[1], len(dz), NULL)
+    cdef Columns c
+    set_operands(&g, dz.T, x)
+    g.C, g.ldc = writable(dweight, g.is_double, 2, g.M, g.N), g.N
+    if dbias is not None:
+        c = Columns(contiguous(dz, g.is_double, 2, g.K, g.M), vector(dbias, g.is_double, g.M), g.K, g.M, g.is_double)
+        n_threads = team_size(2.0 * g.M * g.N * g.K, n_threads)
+        with nogil:
+            run_team(columns_team, &c, n_threads)
+    run_product(&g, n_threads)
+
+
+cdef struct Run:
+    bint is_double
+    int activation
+    Py_ssize_t n
+    const void* kept                # NULL: activate
+    const void* source
+    void* out
+
+
+cdef void run_elements(const Run* r, Team* team, int member, real* _) noexcept nogil:
+    cdef Py_ssize_t i, end
+    share(r.n, team, member, &i, &end)
+    if r.kept == NULL:
+        activate_run(r.activation, end - i, <const real*>r.source + i, <real*>r.out + i)
+    else:
+        differentiate_run(r.activation, end - i, <const real*>r.kept + i, <const real*>r.source + i, <real*>r.out + i)
+
+
+cdef void elements_team(void* job, Team* team, int member) noexcept nogil:
+    if (<Run*>job).is_double:
+        run_elements[double](<Run*>job, team, member, NULL)
+    else:
+        run_elements[float](<Run*>job, team, member, NULL)
+
+
+cdef int over_elements(int activation, kept, cnp.ndarray source, cnp.ndarray out, int n_threads) except -1:
+    cdef bint double_ = is_double(out)
+    cdef Py_ssize_t rows = len(out), n = out.shape[1]
+    cdef Run r = Run(double_, activation, rows * n, NULL, contiguous(source, double_, 2, rows, n), writable(out, double_, 2, rows, n))
+    if kept is not None:
+        r.kept = contiguous(kept, double_, 2, rows, n)
+    n_threads = team_size(16.0 * r.n, n_threads)
+    with nogil:
+        run_team(elements_team, &r, n_threads)
+    return 0
+
+
+def activate(int activation, cnp.ndarray z, cnp.ndarray y, int n_threads):
+    """y := f(z), in place or not."""
+    over_elements(activation, None, z, y, n_threads)
+
+
+def differentiate(int activation, kept, cnp.ndarray dy, cnp.ndarray dz, int n_threads):
+    """dz := dy f'(z), in place or not; kept is y, or z for gelu and silu."""
+    over_elements(activation, dy if kept is None else kept, dy, dz, n_threads)
+
+
+def loss(int loss, cnp.ndarray y, cnp.ndarray target, dy, int n_threads):
+    """The loss of a batch; dy (None, y or another array) receives its gradient."""
+    cdef bint double_ = is_double(y)
+    cdef Py_ssize_t rows = len(y), n = y.shape[1], i
+    cdef void* y_ = contiguous(y, double_, 2, rows, n)
+    cdef void* t_ = contiguous(target, double_, 2, rows, n)
+    cdef Arena arena = spare.pop() if spare else Arena()
+    arena.reserve(n * sizeof(double))
+    cdef void* dy_ = arena.block if dy is None else writable(dy, double_, 2, rows, n)
+    cdef Py_ssize_t stride = 0 if dy is None else n
+    cdef double divisor = loss_divisor(loss, rows, n), value = 0
+    with nogil:
+        for i in range(rows):
+            if double_:
+                value += loss_run(loss, n, <double*>y_ + i * n, <double*>t_ + i * n, 1 / divisor, <double*>dy_ + i * stride)
+            else:
+                value += loss_run(loss, n, <float*>y_ + i * n, <float*>t_ + i * n, <float>(1 / divisor), <float*>dy_ + i * stride)
+    spare.append(arena)
+    return value / divisor
+
+
+def sgd(cnp.ndarray weight, cnp.ndarray dweight, velocity, double lr, double momentum, bint nesterov, double weight_decay,
+        int n_threads):
+    """PyTorch's SGD on flat arrays; False, and nothing written, where a new weight or velocity is not finite."""
+    cdef bint double_ = is_double(weight), finite
+    cdef Py_ssize_t n = len(weight)
+    cdef void* w = vector(weight, double_, n)
+    cdef void* dw = contiguous(dweight, double_, 1, n, 0)
+    cdef void* v = NULL if velocity is None else vector(velocity, double_, n)
+    cdef SGD s = SGD(lr, momentum, weight_decay, nesterov)
+    with nogil:
+        if double_:
+            finite = update_is_finite(&s, n, <double*>w, <double*>dw, <double*>v)
+            if finite:
+                update(&s, n, <double*>w, <double*>dw, <double*>v)
+        else:
+            finite = update_is_finite(&s, n, <float*>w, <float*>dw, <float*>v)
+            if finite:
+                update(&s, n, <float*>w, <float*>dw, <float*>v)
+    return finite

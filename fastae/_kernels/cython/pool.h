@@ -1,0 +1,167 @@
+/* The thread pool: a team of threads runs one function together (SPMD), meeting at barriers.
+ *
+ * Workers are started when first needed, and wait by spinning for SPIN_NANOSECONDS, then by sleeping on a condition variable, so
+ * a team that is used again at once meets within a microsecond and an idle process uses no processor time. The caller is
+ * member 0. There is one team at a time in a process: whoever finds it taken (another Python thread, a nested call) runs alone,
+ * with the same result, since no kernel's order of summation depends on the number of threads. After fork the child has no
+ * workers and starts its own. Workers block all signals and never touch Python.
+ */
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include "team.h"
+
+#define MAX_THREADS 256
+#define SPIN_NANOSECONDS 50000
+
+typedef struct Worker {
+    atomic_uint ticket; /* raised by the caller for each job */
+    atomic_int asleep;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    int member;
+} Worker;
+
+static struct {
+    atomic_flag taken;
+    int workers, processors;
+    TeamFunction function;
+    void *job;
+    Team team;
+    Worker worker[MAX_THREADS];
+} pool = {.taken = ATOMIC_FLAG_INIT, .team.lock = PTHREAD_MUTEX_INITIALIZER, .team.wake = PTHREAD_COND_INITIALIZER};
+
+static inline void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static long nanoseconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000L + t.tv_nsec;
+}
+
+/* Spins until *value differs from old: 1, or 0 when the time is up. The clock is read every 32 pauses. */
+static int spin_while(atomic_uint *value, unsigned old, long spin)
+{
+    if (spin == 0) return atomic_load(value) != old;
+    for (long end = nanoseconds() + spin; nanoseconds() < end;)
+        for (int i = 0; i < 32; i++) {
+            if (atomic_load_explicit(value, memory_order_acquire) != old) return 1;
+            relax();
+        }
+    return 0;
+}
+
+/* All members wait here for each other. What each wrote before is seen by all after. */
+static void team_sync(Team *team)
+{
+    const int size = team->size; /* read before arriving: once all have, the caller may change it for the next job */
+    if (size == 1) return;
+    unsigned generation = atomic_load(&team->generation);
+    if (atomic_fetch_add(&team->arrived, 1) + 1 == size) {
+        atomic_store(&team->arrived, 0);
+        atomic_fetch_add(&team->generation, 1);
+        if (atomic_load(&team->sleepers) > 0) { /* sleepers and generation are sequentially consistent: one sees the other */
+            pthread_mutex_lock(&team->lock);
+            pthread_cond_broadcast(&team->wake);
+            pthread_mutex_unlock(&team->lock);
+        }
+    } else if (!spin_while(&team->generation, generation, team->spin)) {
+        pthread_mutex_lock(&team->lock);
+        atomic_fetch_add(&team->sleepers, 1);
+        while (atomic_load(&team->generation) == generation) pthread_cond_wait(&team->wake, &team->lock);
+        atomic_fetch_sub(&team->sleepers, 1);
+        pthread_mutex_unlock(&team->lock);
+    }
+}
+
+static void *worker_main(void *arg)
+{
+    Worker *self = arg;
+    for (unsigned ticket = 0;; ticket++) {
+        if (!spin_while(&self->ticket, ticket, pool.team.spin)) {
+            pthread_mutex_lock(&self->lock);
+            atomic_store(&self->asleep, 1);
+            while (atomic_load(&self->ticket) == ticket) pthread_cond_wait(&self->wake, &self->lock);
+            atomic_store(&self->asleep, 0);
+            pthread_mutex_unlock(&self->lock);
+        }
+        pool.function(pool.job, &pool.team, self->member);
+        team_sync(&pool.team);
+    }
+    return NULL;
+}
+
+/* Starts workers until there are n; fewer where the system refuses. */
+static void pool_grow(int n)
+{
+    sigset_t all, old;
+    pthread_attr_t detached;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    pthread_attr_init(&detached);
+    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    while (pool.workers < n) {
+        Worker *w = &pool.worker[pool.workers];
+        memset(w, 0, sizeof *w);
+        pthread_mutex_init(&w->lock, NULL);
+        pthread_cond_init(&w->wake, NULL);
+        w->member = pool.workers + 1;
+        pthread_t thread;
+        if (pthread_create(&thread, &detached, worker_main, w) != 0) break;
+        pool.workers++;
+    }
+    pthread_attr_destroy(&detached);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+/* Runs function(job, team, 0 .. size-1) on at most n threads, and returns when all have finished. */
+static void pool_run(TeamFunction function, void *job, int n)
+{
+    if (n > MAX_THREADS) n = MAX_THREADS;
+    if (n > 1 && !atomic_flag_test_and_set(&pool.taken)) {
+        pool_grow(n - 1);
+        if (pool.workers < n - 1) n = pool.workers + 1;
+        pool.function = function;
+        pool.job = job;
+        pool.team.size = n;
+        pool.team.spin = n > pool.processors ? 0 : SPIN_NANOSECONDS;
+        for (int i = 0; i < n - 1; i++) {
+            Worker *w = &pool.worker[i];
+            atomic_fetch_add(&w->ticket, 1);
+            if (atomic_load(&w->asleep)) {
+                pthread_mutex_lock(&w->lock);
+                pthread_cond_signal(&w->wake);
+                pthread_mutex_unlock(&w->lock);
+            }
+        }
+        function(job, &pool.team, 0);
+        team_sync(&pool.team);
+        atomic_flag_clear(&pool.taken);
+    } else {
+        Team alone = {.size = 1};
+        function(job, &alone, 0);
+    }
+}
+
+static void pool_after_fork(void) /* in the child, where only the calling thread lives on */
+{
+    atomic_flag_clear(&pool.taken);
+    pool.workers = 0;
+    memset(&pool.team, 0, sizeof pool.team);
+    pthread_mutex_init(&pool.team.lock, NULL);
+    pthread_cond_init(&pool.team.wake, NULL);
+}
+
+static void pool_init(int processors)
+{
+    pool.processors = processors;
+    pthread_atfork(NULL, NULL, pool_after_fork);
+}

@@ -1,0 +1,71 @@
+/* The register tile, where nearly all the time goes: out[mr][NR] = sum over k of a[i*rs + k*cs] * b[k*ldb + j].
+ *
+ * The tile keeps MR x NV vector accumulators in registers for the whole of k. Each step loads NV vectors of b, and for each
+ * of the mr rows broadcasts one element of a into NV multiply-adds. MR and NV follow from the registers:
+ * MR * NV accumulators + NV of b + 1 broadcast must fit, and MR * NV >= latency * FMAs per cycle (4 * 2) to hide latency.
+ *
+ *     AVX-512  32 registers  8 x 3  24 + 3 + 1     loads per FMA 11/24, the lowest of the shapes that fit
+ *     AVX2     16 registers  6 x 2  12 + 2 + 1     the shape of BLIS haswell/zen
+ *     NEON     32 registers  8 x 2  16 + 2 + 1     GCC spills 24 accumulators here
+ *     SSE2     16 registers  4 x 2   8 + 2 + 1     plus a product, as there is no FMA
+ *
+ * a is read in place with any strides, so neither a row-major matrix (cs = 1) nor a packed or transposed one (rs = 1) needs a
+ * copy. One function per edge size: bounds must be constants, or GCC keeps the accumulators in memory. The multiplication
+ * stands as vector * scalar: broadcasting by an addition would cost one.
+ */
+#define NR (NV * LANES)
+
+#define TILE(mr, nv)                                                                                                    \
+    static void N(tile_##mr##x##nv)(ptrdiff_t kc, const REAL *restrict a, ptrdiff_t rs, ptrdiff_t cs, const REAL *restrict b, ptrdiff_t ldb, \
+                                    REAL *restrict out)                                                                 \
+    {                                                                                                                   \
+        vec acc[mr][nv];                                                                                                \
+        UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (vec){0};                   \
+        for (ptrdiff_t k = 0; k < kc; k++, a += cs, b += ldb) {                                                              \
+            vec row[nv];                                                                                                \
+            UNROLL for (int j = 0; j < nv; j++) row[j] = N(load)(b + j * LANES);                                        \
+            UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] += row[j] * a[i * rs];    \
+        }                                                                                                               \
+        UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++)                                         \
+            N(store)(out + i * NR + j * LANES, acc[i][j]);                                                              \
+    }
+
+#if NV == 3
+#define TILES(mr) TILE(mr, 1) TILE(mr, 2) TILE(mr, 3)
+#define NAMES(mr) {N(tile_##mr##x1), N(tile_##mr##x2), N(tile_##mr##x3)},
+#else
+#define TILES(mr) TILE(mr, 1) TILE(mr, 2)
+#define NAMES(mr) {N(tile_##mr##x1), N(tile_##mr##x2)},
+#endif
+#if MR == 8
+#define EACH_MR(f) f(1) f(2) f(3) f(4) f(5) f(6) f(7) f(8)
+#elif MR == 6
+#define EACH_MR(f) f(1) f(2) f(3) f(4) f(5) f(6)
+#else
+#define EACH_MR(f) f(1) f(2) f(3) f(4)
+#endif
+
+EACH_MR(TILES)
+
+typedef void (*N(tile_function))(ptrdiff_t, const REAL *, ptrdiff_t, ptrdiff_t, const REAL *, ptrdiff_t, REAL *);
+static const N(tile_function) N(tiles)[MR][NV] = {EACH_MR(NAMES)};
+
+INLINE void N(tile)(int mr, int nv, ptrdiff_t kc, const REAL *a, ptrdiff_t rs, ptrdiff_t cs, const REAL *b, ptrdiff_t ldb, REAL *out)
+{
+    N(tiles)[mr - 1][nv - 1](kc, a, rs, cs, b, ldb, out);
+}
+
+/* Multiply-adds from registers to registers, enough of them in flight for any core: what the peak is measured with. */
+static REAL N(fma_chain)(ptrdiff_t rounds)
+{
+    vec acc[12], factor = N(splat)((REAL)0.999), sum = {0};
+    UNROLL for (int i = 0; i < 12; i++) acc[i] = N(splat)((REAL)i);
+    for (ptrdiff_t k = 0; k < rounds; k++) UNROLL for (int i = 0; i < 12; i++) acc[i] = acc[i] * factor + factor;
+    for (int i = 0; i < 12; i++) sum += acc[i];
+    return sum[0];
+}
+
+#undef TILE
+#undef TILES
+#undef NAMES
+#undef EACH_MR

@@ -1,0 +1,172 @@
+/* The vector type of one element type and one instruction set, and the functions on it.
+ *
+ * Included twice by each instruction set's module, once with REAL = float and once with REAL = double; every name here
+ * gets the suffix _f32 or _f64 through N(). GCC/Clang vector extensions give one source for SSE2, AVX2, AVX-512 and NEON:
+ * the width VECTOR_BYTES is all that differs. Comparisons yield integer vectors of all ones or zeros, see select_.
+ *
+ * Largest errors over all float32 inputs, tested in tests/test_activations.py: exp 1.1 ulp, log 1.2, sigmoid 2.3, tanh 2.5.
+ * No approximate reciprocals (they differ between AMD and Intel), no reassociation: equal bits wherever FMA exists.
+ */
+#define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
+
+typedef REAL N(vec) __attribute__((vector_size(VECTOR_BYTES)));
+typedef REAL N(vec_u) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias)); /* any address */
+typedef INT N(ivec) __attribute__((vector_size(VECTOR_BYTES)));
+#define vec N(vec)
+#define ivec N(ivec)
+
+INLINE vec N(load)(const REAL *p) { return *(const N(vec_u) *)p; }
+INLINE void N(store)(REAL *p, vec v) { *(N(vec_u) *)p = v; }
+INLINE vec N(splat)(REAL s) { return s - (vec){0}; } /* x - 0 is x, also for -0, and costs one broadcast */
+INLINE vec N(select_)(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+INLINE vec N(absolute)(vec x) { return (vec)((ivec)x & ~((ivec)N(splat)((REAL)-0.0))); }
+INLINE vec N(copy_sign)(vec magnitude, vec sign)
+{
+    ivec bit = (ivec)N(splat)((REAL)-0.0);
+    return (vec)(((ivec)magnitude & ~bit) | ((ivec)sign & bit));
+}
+
+/* At most n lanes: of a row's last, partial vector nothing beyond its end is read (those lanes are 0) or written. */
+INLINE vec N(load_upto)(const REAL *p, ptrdiff_t n)
+{
+    if (n >= LANES) return N(load)(p);
+    vec v = {0};
+    for (int i = 0; i < n; i++) v[i] = p[i];
+    return v;
+}
+INLINE void N(store_upto)(REAL *p, vec v, ptrdiff_t n)
+{
+    if (n >= LANES) N(store)(p, v);
+    else for (int i = 0; i < n; i++) p[i] = v[i];
+}
+
+/* exp(x) = 2^n e^r with n = round(x / ln 2), |r| <= ln(2)/2 (Cody and Waite 1980: ln 2 in two parts so that n * LN2_HIGH
+ * is exact). EXP_TERMS is e^r - 1 by Horner's rule, its coefficients 1/k! rounded, or fitted where that is better. */
+#ifdef REAL_IS_FLOAT
+#define ROUND_MAGIC 0x1.8p23f /* adding it leaves round(x) in the low bits of the mantissa */
+#define LOG2_E 0x1.715476p0f
+#define LN2_HIGH 0x1.62e4p-1f
+#define LN2_LOW 0x1.7f7d1cp-20f
+#define EXP_OVERFLOW 89.0f
+#define EXP_UNDERFLOW -104.0f
+#define MANTISSA_BITS 23
+#define EXPONENT_BIAS 127
+#define EXP_TERMS(r) \
+    ((r) + (r) * (r) * (0.5f + (r) * (0x1.5554dep-3f + (r) * (0x1.55551ap-5f + (r) * (0x1.120b62p-7f + (r) * 0x1.6d10fcp-10f)))))
+#else
+#define ROUND_MAGIC 0x1.8p52
+#define LOG2_E 0x1.71547652b82fep0
+#define LN2_HIGH 0x1.62e42fee00000p-1
+#define LN2_LOW 0x1.a39ef35793c76p-33
+#define EXP_OVERFLOW 710.0
+#define EXP_UNDERFLOW -746.0
+#define MANTISSA_BITS 52
+#define EXPONENT_BIAS 1023
+INLINE vec exp_terms_f64(vec r)
+{
+    vec p = N(splat)(1.0 / 6227020800.0);
+    const double reciprocal_factorial[] = {0.5, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
+                                           1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600};
+    for (int k = 10; k >= 0; k--) p = p * r + reciprocal_factorial[k];
+    return r + r * r * p;
+}
+#define EXP_TERMS(r) exp_terms_f64(r)
+#endif
+
+INLINE vec N(exp_parts)(vec x, ivec *n) /* e^x = 2^n (1 + returned value) */
+{
+    x = N(select_)(x > EXP_OVERFLOW, N(splat)(EXP_OVERFLOW), x); /* a NaN fails both comparisons and stays */
+    x = N(select_)(x < EXP_UNDERFLOW, N(splat)(EXP_UNDERFLOW), x);
+    vec shifted = x * LOG2_E + ROUND_MAGIC;
+    *n = (ivec)shifted - (ivec)N(splat)(ROUND_MAGIC);
+    vec round = shifted - ROUND_MAGIC;
+    vec r = (x - round * LN2_HIGH) - round * LN2_LOW;
+    return EXP_TERMS(r);
+}
+INLINE vec N(power_of_two)(ivec n) { return (vec)((n + EXPONENT_BIAS) << MANTISSA_BITS); }
+
+INLINE vec N(exp)(vec x)
+{
+    ivec n;
+    vec p = N(exp_parts)(x, &n);
+    ivec half = n >> 1; /* in two factors, so that subnormal results and the step to infinity come out right */
+    vec s = N(power_of_two)(half);
+    return (s + s * p) * N(power_of_two)(n - half);
+}
+
+INLINE vec N(expm1_negative)(vec x) /* e^x - 1 for x <= 0, exact near 0 */
+{
+    ivec n;
+    x = N(select_)(x < -80, N(splat)(-80), x); /* -1 in both types, and 2^n stays a normal number */
+    vec p = N(exp_parts)(x, &n);
+    vec s = N(power_of_two)(n);
+    return s * p + (s - 1);
+}
+
+/* log(x) = n ln 2 + log(m), m in [sqrt(1/2), sqrt(2)); log(m) = 2 atanh(s), s = (m-1)/(m+1), by its Taylor series in s^2
+ * <= 0.0295, arranged as Kahan does (f - (f^2/2 - s (f^2/2 + R))) to keep the bits of f = m - 1. */
+INLINE vec N(log)(vec x)
+{
+    ivec subnormal = x < REAL_MIN;
+    vec scaled = N(select_)(subnormal, x * ((REAL)((INT)1 << MANTISSA_BITS)), x);
+    ivec sqrt_half = (ivec)N(splat)((REAL)0.70710678118654752440);
+    ivec n = ((ivec)scaled - sqrt_half) >> MANTISSA_BITS;
+    vec f = (vec)((ivec)scaled - (n << MANTISSA_BITS)) - 1;
+    vec exponent = __builtin_convertvector(n, vec) - N(select_)(subnormal, N(splat)(MANTISSA_BITS), (vec){0});
+    vec s = f / (2 + f), z = s * s;
+#ifdef REAL_IS_FLOAT
+    vec series = z * ((REAL)(2.0 / 3) + z * ((REAL)(2.0 / 5) + z * ((REAL)(2.0 / 7) + z * (REAL)(2.0 / 9))));
+#else
+    vec series = N(splat)(2.0 / 25);
+    for (int k = 23; k >= 3; k -= 2) series = series * z + 2.0 / k;
+    series *= z;
+#endif
+    vec half_square = (REAL)0.5 * f * f;
+    vec y = exponent * LN2_HIGH - ((half_square - (s * (half_square + series) + exponent * LN2_LOW)) - f);
+    y = N(select_)(x == 0, N(splat)(-REAL_INFINITY), y);
+    y = N(select_)(x == REAL_INFINITY, x, y);
+    return N(select_)(x >= 0, y, N(splat)(REAL_NAN)); /* negative or NaN */
+}
+
+INLINE vec N(log1p)(vec x) /* log(1 + x) for -1 <= x <= 1: log of the rounded sum, plus what rounding lost */
+{
+    vec u = 1 + x, y = N(log)(u);
+    return N(select_)(u == 0, y, y + (x - (u - 1)) / u);
+}
+
+INLINE vec N(sigmoid)(vec x)
+{
+    vec e = N(exp)(-N(absolute)(x));
+    return N(select_)(x < 0, e, N(splat)(1)) / (1 + e);
+}
+
+INLINE vec N(tanh)(vec x)
+{
+    vec e = N(expm1_negative)(-2 * N(absolute)(x));
+    return N(copy_sign)(e / (e + 2), x);
+}
+
+INLINE vec N(softplus)(vec x) /* log(1 + e^x) */
+{
+    return N(select_)(x < 0, (vec){0}, x) + N(log1p)(N(exp)(-N(absolute)(x)));
+}
+
+/* Phi(x) = erfc(-x / sqrt 2) / 2, the normal distribution function, and exp(-x^2 / 2), which its density needs.
+ * float32: erfc(u) = exp(-u^2) P(1 / (1 + u/2)), P of degree 9 interpolating erfcx on 0 <= u <= 10 in Chebyshev nodes
+ * (relative error 1.5e-7, as small in the far tail as near 0). float64: the C library's erfc, lane by lane. */
+INLINE vec N(normal_cdf)(vec x, vec *gauss)
+{
+    vec u = N(absolute)(x) * (REAL)0.70710678118654752440;
+    *gauss = N(exp)(-(REAL)0.5 * x * x);
+#ifdef REAL_IS_FLOAT
+    static const float P[] = {-0x1.1a8b72p-16f, 0x1.213efap-2f, 0x1.1d7208p-2f, 0x1.0c773ap-2f, 0x1.215416p-3f,
+                              0x1.960a84p-4f, 0x1.d20214p-4f, -0x1.6b317ap-2f, 0x1.cbc00cp-3f, -0x1.83fc84p-5f};
+    vec t = 1 / (1 + (REAL)0.5 * u), tail = N(splat)(P[9]);
+    for (int k = 8; k >= 0; k--) tail = tail * t + P[k];
+    tail *= (REAL)0.5 * *gauss;
+#else
+    vec tail;
+    for (int i = 0; i < LANES; i++) tail[i] = 0.5 * erfc(u[i]);
+#endif
+    return N(select_)(x < 0, tail, 1 - tail);
+}

@@ -1,0 +1,243 @@
+"""The NumPy backend: every kernel of README.md in a few lines, the oracle of all other backends.
+
+Shapes: x (B, I), weight (O, I), bias (O,), y and z (B, O). Gradients are ``d`` + name. Outputs are written in place.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .names import ACTIVATIONS, KEEPS_INPUT, LOSSES
+
+LEAKY_SLOPE = 0.01
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
+
+
+def info():
+    """What this backend runs on, for ``show_versions``."""
+    return f"NumPy {np.__version__}"
+
+
+# ---- matrix products -------------------------------------------------------------------------------------------------
+
+
+def matmul(a, b, c, alpha, beta, n_threads):
+    """C := alpha A B + beta C. C is not read where beta is 0."""
+    product = np.matmul(a, b)
+    product *= product.dtype.type(alpha)
+    if beta != 0:
+        product += c.dtype.type(beta) * c
+    c[...] = product
+
+
+def linear(x, weight, bias, activation, y, keep, n_threads):
+    """y := f(x W^T + b). ``keep``, where it is not None, receives the argument of f."""
+    np.matmul(x, weight.T, out=y)
+    if bias is not None:
+        y += bias
+    if keep is not None:
+        keep[...] = y
+    activate(activation, y, y, n_threads)
+
+
+def linear_grad_input(dz, weight, activation, kept, dx, n_threads):
+    """dx := (dz W) f'(kept), where f is the activation of the layer below, which made x."""
+    np.matmul(dz, weight, out=dx)
+    differentiate(activation, kept, dx, dx, n_threads)
+
+
+def linear_grad_weight(dz, x, dweight, dbias, n_threads):
+    """dW := dz^T x, db := the sum of dz over the batch (unless ``dbias`` is None)."""
+    np.matmul(dz.T, x, out=dweight)
+    if dbias is not None:
+        np.sum(dz, axis=0, out=dbias)
+
+
+# ---- activations: the value, then the slope --------------------------------------------------------------------------
+
+
+def _sigmoid(z):
+    e = np.exp(-np.abs(z))
+    return np.where(z < 0, e, 1) / (1 + e)
+
+
+def _normal_cdf(z):
+    return (0.5 * _erfc(-z * math.sqrt(0.5))).astype(z.dtype)
+
+
+def _softplus(z):
+    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+
+
+_FORWARD: dict[str, Callable[[Any], Any]] = {
+    "relu": lambda z: np.maximum(z, 0),
+    "leaky_relu": lambda z: np.where(z <= 0, z.dtype.type(LEAKY_SLOPE) * z, z),
+    "elu": lambda z: np.where(z <= 0, np.expm1(np.minimum(z, 0)), z),
+    "sigmoid": _sigmoid,
+    "tanh": np.tanh,
+    "softplus": _softplus,
+    "gelu": lambda z: z * _normal_cdf(z),
+    "silu": lambda z: z * _sigmoid(z),
+}
+
+_SLOPE: dict[str, Callable[[Any], Any]] = {  # from the output y, or the input z for those in KEEPS_INPUT
+    "relu": lambda y: y > 0,
+    "leaky_relu": lambda y: np.where(y > 0, 1, y.dtype.type(LEAKY_SLOPE)),
+    "elu": lambda y: np.where(y > 0, 1, y + 1),
+    "sigmoid": lambda y: y * (1 - y),
+    "tanh": lambda y: 1 - y * y,
+    "softplus": lambda y: -np.expm1(-y),
+    "gelu": lambda z: _normal_cdf(z) + z * np.exp(-0.5 * z * z) * z.dtype.type(1 / math.sqrt(2 * math.pi)),
+    "silu": lambda z: _sigmoid(z) * (1 + z * (1 - _sigmoid(z))),
+}
+
+
+def activate(activation, z, y, n_threads):
+    """y := f(z), in place or not."""
+    f = _FORWARD.get(ACTIVATIONS[activation])
+    if f is not None:
+        y[...] = f(z)
+    elif y is not z:
+        y[...] = z
+
+
+def differentiate(activation, kept, dy, dz, n_threads):
+    """dz := dy f'(z), in place or not. ``kept`` is y = f(z), or z where KEEPS_INPUT says so; unused for identity."""
+    slope = _SLOPE.get(ACTIVATIONS[activation])
+    if slope is not None:
+        np.multiply(dy, slope(kept), out=dz)
+    elif dz is not dy:
+        dz[...] = dy
+
+
+# ---- losses: the terms, their slope by y, and what their sum is divided by -------------------------------------------
+
+
+def _bce(y, t):
+    with np.errstate(divide="ignore"):
+        return -(t * np.maximum(np.log(y), -100) + (1 - t) * np.maximum(np.log1p(-y), -100))
+
+
+_LOSS = {
+    "half_squared": (lambda y, t: 0.5 * (y - t) ** 2, lambda y, t: y - t, lambda b, f: b),
+    "mse": (lambda y, t: (y - t) ** 2, lambda y, t: 2 * (y - t), lambda b, f: b * f),
+    "bce": (_bce, lambda y, t: (y - t) / np.maximum(y * (1 - y), y.dtype.type(1e-12)), lambda b, f: b * f),
+    "bce_with_logits": (lambda y, t: _softplus(y) - y * t, lambda y, t: _sigmoid(y) - t, lambda b, f: b * f),
+}
+
+
+def loss(loss, y, target, dy, n_threads):
+    """The loss of a batch, summed in float64; ``dy`` (None, y or another array) receives its gradient."""
+    term, slope, divisor = _LOSS[LOSSES[loss]]
+    n = divisor(*y.shape)
+    value = float(np.sum(term(y, target), dtype=np.float64)) / n
+    if dy is not None:
+        dy[...] = slope(y, target) * y.dtype.type(1 / n)
+    return value
+
+
+# ---- optimiser -------------------------------------------------------------------------------------------------------
+
+
+def sgd(weight, dweight, velocity, lr, momentum, nesterov, weight_decay, n_threads):
+    """PyTorch's SGD on flat arrays. False, and nothing written, where a new weight or velocity is not finite.
+
+    g := dw + decay w;  v := momentum v + g;  w := w - lr (g + momentum v if nesterov else v)
+    """
+    real = weight.dtype.type
+    with np.errstate(over="ignore", invalid="ignore"):
+        g = dweight + real(weight_decay) * weight if weight_decay else dweight
+        v = real(momentum) * velocity + g if momentum else g
+        new = weight - real(lr) * (g + real(momentum) * v if nesterov else v)
+    if not (np.isfinite(new).all() and np.isfinite(v).all()):
+        return False
+    weight[...] = new
+    if momentum:
+        velocity[...] = v
+    return True
+
+
+# ---- the training plan -----------------------------------------------------------------------------------------------
+
+
+def _batch(source, rows, dtype):
+    """Rows of a float32, float64 or uint8 matrix in the model's dtype; uint8 counts as 0 to 1."""
+    taken = source[rows]
+    if taken.dtype == np.uint8:
+        return np.multiply(taken, dtype.type(1 / 255), dtype=dtype)
+    return np.ascontiguousarray(taken, dtype)
+
+
+class Plan:
+    """Buffers and loops for training one network; see README.md.
+
+    Parameters
+    ----------
+    layers : list of (n_in, n_out, activation, has_bias)
+    weights, gradients, velocity : (P,) arrays, for each layer W (row-major) and then b; velocity None without momentum
+    batch_size : most rows of a step
+    loss : number of the loss
+    n_threads : threads of each call, may be changed
+    """
+
+    def __init__(self, layers, weights, gradients, velocity, batch_size, loss, n_threads):
+        self.weights, self.gradients, self.velocity = weights, gradients, velocity
+        self.batch_size, self.loss, self.n_threads = batch_size, loss, n_threads
+        self.total = 0.0  # of loss times rows, over the steps since it was last set to 0
+        self.layers, at = [], 0
+        dtype = weights.dtype
+        for n_in, n_out, activation, has_bias in layers:
+            w = slice(at, at + n_in * n_out)
+            b = slice(w.stop, w.stop + n_out)
+            at = b.stop if has_bias else w.stop
+            views = [(a[w].reshape(n_out, n_in), a[b] if has_bias else None) for a in (weights, gradients)]
+            y, dz = np.empty((2, batch_size, n_out), dtype)
+            keep = np.empty((batch_size, n_out), dtype) if activation in KEEPS_INPUT else None
+            self.layers.append((*views[0], *views[1], activation, y, keep, dz))
+
+    def set_sgd(self, lr, momentum, nesterov, weight_decay):
+        """Hyperparameters of the following steps."""
+        self.sgd = lr, momentum, nesterov, weight_decay
+
+    def run(self, x, target, order, first, last):
+        """Steps over the rows order[first:last] (all of them in order if None), ``batch_size`` at a time, the last one shorter.
+
+        Returns
+        -------
+        rows : int
+            Rows done. Fewer than asked for: the next step's loss, gradient or weights would not be finite; not taken.
+        """
+        for start in range(first, last, self.batch_size):
+            stop = min(start + self.batch_size, last)
+            rows = slice(start, stop) if order is None else order[start:stop]
+            batch = _batch(x, rows, self.weights.dtype)
+            with np.errstate(over="ignore", invalid="ignore"):
+                value = self._step(batch, batch if target is x else _batch(target, rows, self.weights.dtype))
+            if value is None:
+                return start - first
+            self.total += value * (stop - start)
+        return last - first
+
+    def _step(self, x, target):
+        n, inputs, kepts = len(x), [x], []
+        for w, b, _, _, activation, y, keep, _ in self.layers:
+            keep = None if keep is None else keep[:n]
+            linear(inputs[-1], w, b, activation, y[:n], keep, self.n_threads)
+            inputs.append(y[:n])
+            kepts.append(y[:n] if keep is None else keep)
+        *_, activation, _, _, dz = self.layers[-1]
+        dz = dz[:n]
+        value = loss(self.loss, inputs[-1], target, dz, self.n_threads)
+        if not math.isfinite(value):
+            return None
+        differentiate(activation, kepts[-1], dz, dz, self.n_threads)
+        for i in reversed(range(len(self.layers))):
+            w, _, dw, db, *_ = self.layers[i]
+            linear_grad_weight(dz, inputs[i], dw, db, self.n_threads)
+            if i > 0:
+                *_, activation, _, _, below = self.layers[i - 1]
+                linear_grad_input(dz, w, activation, kepts[i - 1], below[:n], self.n_threads)
+                dz = below[:n]
+        return value if sgd(self.weights, self.gradients, self.velocity, *self.sgd, self.n_threads) else None

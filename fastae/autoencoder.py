@@ -1,0 +1,167 @@
+"""The autoencoder: an encoder from input to code, a decoder back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _check
+from ._check import Array
+from .layers import Linear, Network, Sequential, generator
+
+
+class Autoencoder(Network):
+    """A network that learns to reproduce its input through a narrow code.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Features from the input to the code, as [784, 256, 64]; the decoder mirrors them.
+    activation : str
+        Of the hidden layers; see :class:`fastae.Linear`.
+    latent_activation : str
+        Of the code.
+    output_activation : str
+        Of the reconstruction: "sigmoid" for data from 0 to 1, "identity" for others.
+    bias : bool
+    dtype : {"float32", "float64"}
+    seed : int, numpy.random.Generator or None
+        Of the initial weights.
+    backend : str, optional
+    encoder, decoder : Sequential
+        In place of all the above: networks made by hand. They become parts of this one.
+
+    Attributes
+    ----------
+    encoder, decoder : Sequential
+    parameters, gradients : array (P,)
+        All weights and biases, and their gradients, of which the layers' arrays are views.
+
+    Examples
+    --------
+    >>> import numpy as np, fastae
+    >>> model = fastae.Autoencoder([64, 32, 8], seed=0)
+    >>> model.encode(np.zeros((5, 64), "float32")).shape
+    (5, 8)
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int] | Array | None = None,
+        activation: str = "relu",
+        latent_activation: str = "identity",
+        output_activation: str = "sigmoid",
+        bias: bool = True,
+        dtype: Any = "float32",
+        seed: Any = None,
+        backend: str | None = None,
+        *,
+        encoder: Sequential | None = None,
+        decoder: Sequential | None = None,
+    ) -> None:
+        if (sizes is None) == (encoder is None) or (encoder is None) != (decoder is None):
+            raise TypeError("Autoencoder takes sizes, or both encoder and decoder")
+        if sizes is not None:
+            if not isinstance(sizes, (list, tuple, np.ndarray, range)) or len(sizes) < 2:
+                raise ValueError(f"sizes takes at least two integers, input and code, as [784, 64]; got {sizes!r}")
+            for number, argument in (
+                (activation, "activation"),
+                (latent_activation, "latent_activation"),
+                (output_activation, "output_activation"),
+            ):
+                _check.activation(number, argument)
+            widths = [_check.positive_integer(n, "sizes") for n in sizes]
+            rng = generator(seed)
+
+            def half(widths: list[int], last: str) -> Sequential:
+                ends = [activation] * (len(widths) - 2) + [last]
+                return Sequential(
+                    *(
+                        Linear(n_in, n_out, f, bias, dtype, rng, backend)
+                        for n_in, n_out, f in zip(widths[:-1], widths[1:], ends, strict=True)
+                    )
+                )
+
+            encoder, decoder = half(widths, latent_activation), half(widths[::-1], output_activation)
+        if not isinstance(encoder, Sequential) or not isinstance(decoder, Sequential):
+            raise TypeError(f"encoder and decoder take a Sequential, got {type(encoder).__name__} and {type(decoder).__name__}")
+        if encoder.n_out != decoder.n_in:
+            raise ValueError(f"the decoder takes a code of {decoder.n_in} features, the encoder gives {encoder.n_out}")
+        if encoder.part or decoder.part:
+            raise ValueError("encoder and decoder belong to another autoencoder; give copies made by copy.deepcopy")
+        self.encoder, self.decoder = encoder, decoder
+        for layer in (*encoder, *decoder):
+            layer.owned = False
+        self._own([*encoder, *decoder])
+        encoder.part = decoder.part = True
+
+    def _bind(self, parameters: Array, gradients: Array) -> None:
+        self.parameters, self.gradients = parameters, gradients
+        cut = sum(layer.size for layer in self.encoder)
+        self.encoder._bind(parameters[:cut], gradients[:cut])
+        self.decoder._bind(parameters[cut:], gradients[cut:])
+
+    @property
+    def n_latent(self) -> int:
+        """Features of the code."""
+        return self.encoder.n_out
+
+    def named_arrays(self) -> Iterator[tuple[str, Array]]:
+        """Pairs of "encoder.0.weight" and the array itself."""
+        for part in ("encoder", "decoder"):
+            for name, array in getattr(self, part).named_arrays():
+                yield f"{part}.{name}", array
+
+    def encode(self, x: Any, out: Array | None = None, n_threads: int | None = None) -> Array:
+        """Codes of samples.
+
+        Parameters
+        ----------
+        x : array (samples, n_in) of float32, float64, or uint8 (scaled to 0 to 1)
+        out : array (samples, n_latent), optional
+        n_threads : int, optional
+
+        Returns
+        -------
+        array (samples, n_latent)
+        """
+        return self.encoder.infer(x, "x", out, n_threads)
+
+    def decode(self, z: Any, out: Array | None = None, n_threads: int | None = None) -> Array:
+        """Samples from codes: z (samples, n_latent) -> (samples, n_out)."""
+        return self.decoder.infer(z, "z", out, n_threads)
+
+    def reconstruct(self, x: Any, out: Array | None = None, n_threads: int | None = None) -> Array:
+        """``decode(encode(x))``: x (samples, n_in) -> (samples, n_out)."""
+        return self.infer(x, "x", out, n_threads)
+
+    def reconstruction_error(self, x: Any, n_threads: int | None = None) -> Array:
+        """Mean squared error of each sample's reconstruction: x (samples, n_in) -> (samples,) of float64."""
+        x = _check.samples(x, "x", self.n_in)
+        if self.n_in != self.n_out:
+            raise ValueError(f"this model gives {self.n_out} features for {self.n_in}, so they cannot be compared")
+        errors = np.empty(len(x))
+        for start in range(0, len(x), 4096):
+            block = _check.converted(x[start : start + 4096], self.dtype, "x")
+            difference = self.infer(block, "x", n_threads=n_threads) - block
+            errors[start : start + len(block)] = np.einsum("ij,ij->i", difference, difference, dtype=np.float64)
+        return errors / self.n_in
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a safetensors file; a file already there is replaced only once the new one is whole."""
+        from .persistence import save
+
+        save(self, path)
+
+    def __repr__(self) -> str:
+        return f"Autoencoder(encoder={self.encoder!r}, decoder={self.decoder!r})"
+
+    def __reduce__(self) -> Any:
+        return _rebuilt, (self.encoder.__reduce__()[1], self.decoder.__reduce__()[1])
+
+
+def _rebuilt(encoder: tuple[Linear, ...], decoder: tuple[Linear, ...]) -> Autoencoder:
+    return Autoencoder(encoder=Sequential(*encoder), decoder=Sequential(*decoder))

@@ -1,0 +1,332 @@
+"""Linear layers, and networks of them whose parameters lie in one flat buffer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from . import _check
+from ._check import Array
+from ._kernels.names import ACTIVATIONS, KEEPS_INPUT
+from .settings import check_threads, get_backend, kernels
+
+_HE = ("relu", "leaky_relu", "elu", "softplus", "gelu", "silu")
+_BLOCK = 4096  # samples that inference takes through all layers at a time
+
+
+class Linear:
+    """A layer ``y = f(x W^T + b)``.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Features in and out.
+    activation : str
+        f: identity, relu, leaky_relu (slope 0.01), elu (alpha 1), sigmoid, tanh, softplus, gelu (exact) or silu.
+    bias : bool
+    dtype : {"float32", "float64"}
+    seed : int, numpy.random.Generator or None
+        Of the initial weights, uniform within +-sqrt(6 / n_in) for relu and its relatives (He et al. 2015), within
+        +-sqrt(6 / (n_in + n_out)) for the others (Glorot and Bengio 2010). Biases start from 0.
+    backend : str, optional
+        Default: :func:`fastae.get_backend` at this moment.
+
+    Attributes
+    ----------
+    weight, grad_weight : array (n_out, n_in)
+    bias, grad_bias : array (n_out,), or None
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        activation: str = "identity",
+        bias: bool = True,
+        dtype: Any = "float32",
+        seed: Any = None,
+        backend: str | None = None,
+    ) -> None:
+        self.n_in = _check.positive_integer(n_in, "n_in")
+        self.n_out = _check.positive_integer(n_out, "n_out")
+        self.activation = activation
+        self.activation_number = _check.activation(activation)
+        self.has_bias = bool(bias)
+        self.dtype = _check.float_dtype(dtype)
+        self.backend = backend or get_backend()
+        self.kernels: ModuleType = kernels(self.backend)
+        self.owned = False  # by a network, whose flat buffer the arrays are views of
+        self._kept: tuple[Array, Array] | None = None
+        self._bind(np.zeros(self.size, self.dtype), np.zeros(self.size, self.dtype))
+        bound = math.sqrt(6 / (n_in if activation in _HE else n_in + n_out))
+        self._weight[...] = generator(seed).uniform(-bound, bound, self._weight.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return self.n_out * (self.n_in + self.has_bias)
+
+    def _bind(self, parameters: Array, gradients: Array) -> None:
+        """Make the arrays views of these flat buffers: W row by row, then b."""
+        cut = self.n_out * self.n_in
+        self._weight, self.grad_weight = (a[:cut].reshape(self.n_out, self.n_in) for a in (parameters, gradients))
+        self._bias: Array | None = parameters[cut:] if self.has_bias else None
+        self.grad_bias: Array | None = gradients[cut:] if self.has_bias else None
+
+    @property
+    def weight(self) -> Array:
+        """(n_out, n_in). Assigning copies into it."""
+        return self._weight
+
+    @weight.setter
+    def weight(self, value: Any) -> None:
+        _assign(self._weight, value, "weight")
+
+    @property
+    def bias(self) -> Array | None:
+        """(n_out,), or None. Assigning copies into it."""
+        return self._bias
+
+    @bias.setter
+    def bias(self, value: Any) -> None:
+        if self._bias is None:
+            raise ValueError("this layer has no bias; it was made with bias=False")
+        _assign(self._bias, value, "bias")
+
+    def forward(self, x: Any, n_threads: int | None = None) -> Array:
+        """``f(x W^T + b)``; keeps x and what the derivative needs for :meth:`backward`.
+
+        Parameters
+        ----------
+        x : array (samples, n_in) of float32, float64, or uint8 (scaled to 0 to 1)
+
+        Returns
+        -------
+        array (samples, n_out)
+        """
+        x = _check.converted(_check.samples(x, "x", self.n_in), self.dtype, "x")
+        y = np.empty((len(x), self.n_out), self.dtype)
+        keep = np.empty_like(y) if self.activation_number in KEEPS_INPUT else None
+        self.kernels.linear(x, self._weight, self._bias, self.activation_number, y, keep, check_threads(n_threads))
+        self._kept = x, y.copy() if keep is None else keep
+        return y
+
+    def backward(self, dy: Any, n_threads: int | None = None) -> Array:
+        """Gradient of a loss by x, from its gradient ``dy`` by y; fills ``grad_weight`` and ``grad_bias``.
+
+        With dz = dy f'(z): dW = dz^T x, db = the sum of dz over the samples, dx = dz W.
+
+        Parameters
+        ----------
+        dy : array (samples, n_out), of the samples that went through :meth:`forward` last
+
+        Returns
+        -------
+        array (samples, n_in)
+        """
+        if self._kept is None:
+            raise ValueError("backward needs a forward before it")
+        x, kept = self._kept
+        dy = _check.converted(_check.samples(dy, "dy", self.n_out), self.dtype, "dy")
+        if len(dy) != len(x):
+            raise ValueError(f"dy takes as many samples as forward took, {len(x)}; got {len(dy)}")
+        threads = check_threads(n_threads)
+        dz, dx = np.empty_like(dy), np.empty_like(x)
+        self.kernels.differentiate(self.activation_number, kept, dy, dz, threads)
+        self.kernels.linear_grad_weight(dz, x, self.grad_weight, self.grad_bias, threads)
+        self.kernels.linear_grad_input(dz, self._weight, ACTIVATIONS.index("identity"), None, dx, threads)
+        return dx
+
+    def config(self) -> dict[str, Any]:
+        """What the constructor needs to make such a layer."""
+        return {
+            "n_in": self.n_in,
+            "n_out": self.n_out,
+            "activation": self.activation,
+            "bias": self.has_bias,
+            "dtype": self.dtype.name,
+        }
+
+    def __repr__(self) -> str:
+        kind = f"activation={self.activation!r}, bias={self.has_bias}, dtype={self.dtype.name!r}"
+        return f"Linear({self.n_in}, {self.n_out}, {kind})"
+
+    def __reduce__(self) -> Any:  # views of a flat buffer would be copied apart
+        arrays = self._weight.copy(), None if self._bias is None else self._bias.copy()
+        return _layer_from, (self.config(), *arrays, self.backend)
+
+
+def _layer_from(config: dict[str, Any], weight: Array, bias: Array | None, backend: str | None = None) -> Linear:
+    layer = Linear(**config, seed=0, backend=backend)
+    layer.weight = weight
+    if bias is not None:
+        layer.bias = bias
+    return layer
+
+
+class Network:
+    """Layers one after another, with all parameters in one flat buffer and all gradients in another.
+
+    Attributes
+    ----------
+    layers : list of Linear
+    parameters, gradients : array (P,)
+        For each layer W, row by row, and then b. The layers' arrays are views of them.
+    """
+
+    layers: list[Linear]
+    parameters: Array
+    gradients: Array
+
+    def _own(self, layers: list[Linear]) -> None:
+        for number, (layer, following) in enumerate(pairwise(layers)):
+            if layer.n_out != following.n_in:
+                raise ValueError(f"layer {number + 1} takes {following.n_in} features, but layer {number} gives {layer.n_out}")
+        first = layers[0]
+        if len({id(layer) for layer in layers}) < len(layers) or any(layer.owned for layer in layers):
+            raise ValueError("a layer belongs to one place in one network; give copy.deepcopy(layer) to another")
+        if any((layer.dtype, layer.backend) != (first.dtype, first.backend) for layer in layers):
+            raise ValueError("all layers of a network need one dtype and one backend")
+        self.layers = layers
+        size = sum(layer.size for layer in layers)
+        old = [np.concatenate([layer.weight.ravel(), *([] if layer.bias is None else [layer.bias])]) for layer in layers]
+        self._bind(np.concatenate(old), np.zeros(size, first.dtype))
+        for layer in layers:
+            layer.owned = True
+
+    def _bind(self, parameters: Array, gradients: Array) -> None:
+        self.parameters, self.gradients = parameters, gradients
+        at = 0
+        for layer in self.layers:
+            layer._bind(parameters[at : at + layer.size], gradients[at : at + layer.size])
+            at += layer.size
+
+    @property
+    def n_in(self) -> int:
+        """Features that go in."""
+        return self.layers[0].n_in
+
+    @property
+    def n_out(self) -> int:
+        """Features that come out."""
+        return self.layers[-1].n_out
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self.layers[0].dtype
+
+    def named_arrays(self) -> Iterator[tuple[str, Array]]:
+        """Pairs of "0.weight" and the array itself, in the order of the flat buffer."""
+        for number, layer in enumerate(self.layers):
+            yield f"{number}.weight", layer.weight
+            if layer.bias is not None:
+                yield f"{number}.bias", layer.bias
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all weights and biases by name, as PyTorch names and shapes them."""
+        return {name: array.copy() for name, array in self.named_arrays()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Copy weights and biases from arrays of the same names and shapes; all or none of them."""
+        own = dict(self.named_arrays())
+        if own.keys() != state.keys():
+            raise ValueError(
+                f"state takes the names {', '.join(own)}; missing: {', '.join(own.keys() - state.keys()) or 'none'}, "
+                f"unknown: {', '.join(state.keys() - own.keys()) or 'none'}"
+            )
+        checked = {name: _fitting(own[name], state[name], name) for name in own}
+        for name, array in own.items():
+            array[...] = checked[name]
+
+    def infer(self, x: Any, argument: str, out: Array | None = None, n_threads: int | None = None) -> Array:
+        """Forward through all layers, a block of samples at a time, nothing kept."""
+        x = _check.samples(x, argument, self.n_in)
+        threads = check_threads(n_threads)
+        result, copy = _check.output(out, (len(x), self.n_out), self.dtype, x)
+        for start in range(0, len(x), _BLOCK):
+            a = _check.converted(x[start : start + _BLOCK], self.dtype, argument)
+            for layer in self.layers:
+                last = layer is self.layers[-1]
+                y = result[start : start + len(a)] if last else np.empty((len(a), layer.n_out), self.dtype)
+                layer.kernels.linear(a, layer.weight, layer.bias, layer.activation_number, y, None, threads)
+                a = y
+        if copy and out is not None:
+            out[...] = result
+            return out
+        return result
+
+
+class Sequential(Network):
+    """Linear layers one after another.
+
+    Parameters
+    ----------
+    *layers : Linear
+        Each takes as many features as the one before gives. They become views of this network's buffers.
+    """
+
+    def __init__(self, *layers: Linear) -> None:
+        if not layers or not all(isinstance(layer, Linear) for layer in layers):
+            raise TypeError(
+                f"Sequential takes at least one Linear, got {', '.join(type(a).__name__ for a in layers) or 'none'}"
+            )
+        self._own(list(layers))
+        self.part = False  # of an autoencoder, whose buffers hold the parameters
+
+    def forward(self, x: Any, n_threads: int | None = None) -> Array:
+        """Through all layers, each keeping what :meth:`backward` needs. x (samples, n_in) -> (samples, n_out)."""
+        y: Array = x
+        for layer in self.layers:
+            y = layer.forward(y, n_threads)
+        return y
+
+    def backward(self, dy: Any, n_threads: int | None = None) -> Array:
+        """Gradient by x from the gradient by the output; fills ``gradients``. dy (samples, n_out) -> (samples, n_in)."""
+        dx: Array = dy
+        for layer in reversed(self.layers):
+            dx = layer.backward(dx, n_threads)
+        return dx
+
+    def __call__(self, x: Any, n_threads: int | None = None) -> Array:
+        """Output for x (samples, n_in), nothing kept."""
+        return self.infer(x, "x", n_threads=n_threads)
+
+    def __getitem__(self, index: int) -> Linear:
+        return self.layers[index]
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Linear]:
+        return iter(self.layers)
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(repr, self.layers))})"
+
+    def __reduce__(self) -> Any:
+        return Sequential, tuple(_layer_from(*layer.__reduce__()[1]) for layer in self.layers)
+
+
+def generator(seed: Any) -> np.random.Generator:
+    """A generator of its own for an int or None; a Generator is used as it is."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"seed takes an integer >= 0, a numpy.random.Generator or None; got {seed!r}") from error
+
+
+def _fitting(own: Array, value: Any, name: str) -> Array:
+    array = np.asarray(value)
+    if array.shape != own.shape or array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} takes numbers of shape {own.shape}, got {array.dtype} {array.shape}")
+    return _check.finite(array.astype(own.dtype).reshape(len(own), -1), name).reshape(own.shape)
+
+
+def _assign(own: Array, value: Any, name: str) -> None:
+    own[...] = _fitting(own, value, name)

@@ -1,0 +1,175 @@
+"""The kernels as functions of NumPy arrays: float32 or float64, any strides, any shape including empty ones.
+
+All take ``out``, which may overlap the inputs, and ``n_threads``. NaN and infinity pass through as IEEE 754 says.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from . import _check
+from ._check import Array
+from .settings import check_threads, kernels
+
+__all__ = ["linear", "linear_grad_input", "linear_grad_weight", "matmul"]
+
+
+def _operand(value: Any, argument: str, dtype: np.dtype[Any] | None = None, ndim: int = 2) -> Array:
+    a = np.asarray(value)
+    if a.dtype.name not in _check.DTYPES or (dtype is not None and a.dtype != dtype):
+        takes = "float32 or float64" if dtype is None else f"{dtype}, as the other arrays,"
+        raise TypeError(f"{argument} takes {takes}, got {a.dtype}")
+    if a.ndim != ndim:
+        raise ValueError(f"{argument} takes an array of {ndim} dimensions, got shape {a.shape}")
+    whole = all(stride % a.itemsize == 0 for stride in a.strides)  # not so for a field of a structured array
+    return a if whole and a.flags.aligned and a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
+
+
+def _same(first: str, m: int, second: str, n: int) -> None:
+    if m != n:
+        raise ValueError(f"{first} must be equal to {second}, got {m} and {n}")
+
+
+def _result(target: Array, copy: bool, out: Array | None) -> Array:
+    if copy and out is not None:
+        out[...] = target
+        return out
+    return target
+
+
+def matmul(
+    a: Any,
+    b: Any,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    out: Array | None = None,
+    n_threads: int | None = None,
+) -> Array:
+    """Matrix product ``out = alpha op(a) op(b) + beta out``.
+
+    Parameters
+    ----------
+    a : array (M, K), or (K, M) with ``transpose_a``
+    b : array (K, N), or (N, K) with ``transpose_b``
+    alpha, beta : float
+        Where ``beta`` is 0, ``out`` is not read.
+    out : array (M, N), optional
+        Needed where ``beta`` is not 0.
+    n_threads : int, optional
+        Default: :func:`fastae.get_num_threads`. The result does not depend on it.
+
+    Returns
+    -------
+    array (M, N)
+
+    Raises
+    ------
+    TypeError, ValueError
+        Other dtypes, shapes that do not fit, a read-only ``out``.
+
+    Examples
+    --------
+    >>> import numpy as np, fastae
+    >>> fastae.ops.matmul(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
+    array([[11.]])
+    """
+    a = _operand(a, "a")
+    b = _operand(b, "b", a.dtype)
+    a, b = (a.T if transpose_a else a), (b.T if transpose_b else b)
+    _same("columns of op(a)", a.shape[1], "rows of op(b)", b.shape[0])
+    if beta != 0 and out is None:
+        raise ValueError(f"out is needed with beta = {beta}")
+    c, copy = _check.output(out, (a.shape[0], b.shape[1]), a.dtype, a, b)
+    if copy and beta != 0:
+        c[...] = out
+    kernels().matmul(a, b, c, float(alpha), float(beta), check_threads(n_threads))
+    return _result(c, copy, out)
+
+
+def linear(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    activation: str = "identity",
+    out: Array | None = None,
+    n_threads: int | None = None,
+) -> Array:
+    """A layer, ``f(x W^T + b)``, bias and activation applied as the product is stored.
+
+    Parameters
+    ----------
+    x : array (B, I)
+    weight : array (O, I)
+    bias : array (O,), optional
+    activation : str
+        identity, relu, leaky_relu (slope 0.01), elu (alpha 1), sigmoid, tanh, softplus, gelu (exact) or silu.
+    out : array (B, O), optional
+    n_threads : int, optional
+
+    Returns
+    -------
+    array (B, O)
+    """
+    x = _operand(x, "x")
+    weight = _operand(weight, "weight", x.dtype)
+    _same("columns of x", x.shape[1], "columns of weight", weight.shape[1])
+    if bias is not None:
+        bias = np.ascontiguousarray(_operand(bias, "bias", x.dtype, ndim=1))
+        _same("length of bias", len(bias), "rows of weight", len(weight))
+    number = _check.activation(activation)
+    y, copy = _check.output(out, (len(x), len(weight)), x.dtype, x, weight, bias)
+    kernels().linear(x, weight, bias, number, y, None, check_threads(n_threads))
+    return _result(y, copy, out)
+
+
+def linear_grad_input(dy: Any, weight: Any, out: Array | None = None, n_threads: int | None = None) -> Array:
+    """Gradient of ``x W^T`` by x: ``dy W``.
+
+    Parameters
+    ----------
+    dy : array (B, O)
+    weight : array (O, I)
+    out : array (B, I), optional
+    n_threads : int, optional
+
+    Returns
+    -------
+    array (B, I)
+    """
+    dy = _operand(dy, "dy")
+    weight = _operand(weight, "weight", dy.dtype)
+    _same("columns of dy", dy.shape[1], "rows of weight", len(weight))
+    dx, copy = _check.output(out, (len(dy), weight.shape[1]), dy.dtype, dy, weight)
+    kernels().linear_grad_input(dy, weight, 0, None, dx, check_threads(n_threads))
+    return _result(dx, copy, out)
+
+
+def linear_grad_weight(
+    dy: Any, x: Any, out: tuple[Array, Array] | None = None, n_threads: int | None = None
+) -> tuple[Array, Array]:
+    """Gradients of ``x W^T + b`` by W and b: ``dy^T x`` and the sum of dy over the batch.
+
+    Parameters
+    ----------
+    dy : array (B, O)
+    x : array (B, I)
+    out : pair of arrays (O, I) and (O,), optional
+    n_threads : int, optional
+
+    Returns
+    -------
+    dweight : array (O, I)
+    dbias : array (O,)
+    """
+    dy = np.ascontiguousarray(_operand(dy, "dy"))
+    x = _operand(x, "x", dy.dtype)
+    _same("rows of dy", len(dy), "rows of x", len(x))
+    if out is not None and (not isinstance(out, tuple) or len(out) != 2):
+        raise TypeError(f"out takes a pair of arrays (dweight, dbias), got {type(out).__name__}")
+    out_weight, out_bias = out or (None, None)
+    dweight, copy_weight = _check.output(out_weight, (dy.shape[1], x.shape[1]), dy.dtype, dy, x)
+    dbias, copy_bias = _check.output(out_bias, (dy.shape[1],), dy.dtype, dy, x)
+    kernels().linear_grad_weight(dy, x, dweight, dbias, check_threads(n_threads))
+    return _result(dweight, copy_weight, out_weight), _result(dbias, copy_bias, out_bias)

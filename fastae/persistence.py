@@ -1,0 +1,97 @@
+"""Models in safetensors files: arrays by name, the configuration as JSON in the file's metadata, never pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .autoencoder import Autoencoder
+from .layers import Linear, Sequential
+
+_KEY = "fastae"
+_FORMAT = 1
+
+
+def save(model: Autoencoder, path: str | os.PathLike[str]) -> None:
+    """Write a model to a file.
+
+    Parameters
+    ----------
+    model : Autoencoder
+    path : path
+        Replaced only once the new file is whole; on an error nothing is left behind.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    if not isinstance(model, Autoencoder):
+        raise TypeError(f"model takes an Autoencoder, got {type(model).__name__}")
+    config = {
+        "format": _FORMAT,
+        "encoder": [layer.config() for layer in model.encoder],
+        "decoder": [layer.config() for layer in model.decoder],
+    }
+    write_atomically(path, to_bytes(model.state_dict(), metadata={_KEY: json.dumps(config)}))
+
+
+def load(path: str | os.PathLike[str], backend: str | None = None) -> Autoencoder:
+    """Read a model that :func:`save` wrote.
+
+    Parameters
+    ----------
+    path : path
+    backend : str, optional
+
+    Raises
+    ------
+    OSError
+        The file is missing or unreadable.
+    ValueError
+        It is not a whole model file of fastae.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    with open(path, "rb"):  # a missing or unreadable file is the system's error, with its own words
+        pass
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file, or is cut short: {error}") from error
+    if _KEY not in metadata:
+        raise ValueError(f"{path} is a safetensors file, but not a model of fastae")
+    try:
+        config = json.loads(metadata[_KEY])
+        if config["format"] != _FORMAT:
+            raise ValueError(f"format {config['format']} is not known to this version, which reads {_FORMAT}")
+        model = Autoencoder(encoder=_half(config["encoder"], backend), decoder=_half(config["decoder"], backend))
+        model.load_state_dict(state)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} does not hold a whole model of fastae: {error}") from error
+    return model
+
+
+def _half(layers: list[dict[str, Any]], backend: str | None) -> Sequential:
+    return Sequential(*(Linear(**layer, seed=0, backend=backend) for layer in layers))
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Put data into a file that is either the old or the new one, whole, at any moment."""
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's 0600 would surprise; an ordinary file's permissions
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

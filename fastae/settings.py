@@ -1,0 +1,144 @@
+"""Settings of the process: the default backend, the default number of threads, and what the machine offers."""
+
+import os
+import platform
+import sys
+import warnings
+from math import ceil
+from pathlib import Path
+from types import ModuleType
+
+from . import _kernels
+
+_backend: str | None = None
+_num_threads: int | None = None
+
+
+def get_backend() -> str:
+    """Name of the backend that new layers and the functions of :mod:`fastae.ops` use."""
+    global _backend
+    if _backend is None:
+        _backend = "cython"
+        try:
+            _kernels.load(_backend)
+        except ImportError as error:
+            warnings.warn(f"{error}. Using NumPy, which is slower.", RuntimeWarning, stacklevel=3)
+            _backend = "numpy"
+    return _backend
+
+
+def set_backend(name: str) -> None:
+    """Choose the backend of new layers and of :mod:`fastae.ops`; what exists keeps its own.
+
+    Parameters
+    ----------
+    name : {"cython", "numpy"}
+
+    Raises
+    ------
+    ValueError
+        Unknown name.
+    ImportError
+        The backend cannot run here; the message says why.
+    """
+    global _backend
+    _kernels.load(name)
+    _backend = name
+
+
+def kernels(backend: str | None = None) -> ModuleType:
+    """Kernels of a backend, or of the default one."""
+    return _kernels.load(backend or get_backend())
+
+
+def get_num_threads() -> int:
+    """Threads that calls use where they are given no number.
+
+    As set by :func:`set_num_threads`, else the environment variable ``FASTAE_NUM_THREADS`` or ``OMP_NUM_THREADS``, else the
+    processors that the process may use by its affinity and its control group's quota.
+    """
+    global _num_threads
+    if _num_threads is None:
+        for name in ("FASTAE_NUM_THREADS", "OMP_NUM_THREADS"):
+            value = os.environ.get(name, "")
+            if value.isdigit() and int(value) > 0:
+                _num_threads = int(value)
+                break
+        else:
+            _num_threads = _usable_processors()
+    return _num_threads
+
+
+def set_num_threads(n: int) -> None:
+    """Set the default number of threads, at least 1. Results do not depend on it."""
+    global _num_threads
+    _num_threads = check_threads(n)
+
+
+def check_threads(n: int | None) -> int:
+    """``n`` as a valid number of threads; None is the default."""
+    if n is None:
+        return get_num_threads()
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"n_threads takes an integer, got {n!r}")
+    if not 1 <= n <= 256:
+        raise ValueError(f"n_threads takes 1 to 256, got {n}")
+    return int(n)
+
+
+def _usable_processors() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    n = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:  # "max 100000" or "200000 100000": microseconds of processor time in each period
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        n = min(n, max(1, ceil(int(quota) / int(period))))
+    except (OSError, ValueError):
+        pass
+    return n
+
+
+def processor_name() -> str:
+    """The processor as the system calls it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    """What :func:`show_versions` prints, by name."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from . import __version__
+
+    def installed(name: str) -> str:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return "not installed"
+
+    missing = _kernels.missing()
+    rows = {
+        "fastae": __version__,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processor": processor_name(),
+        "threads": f"{get_num_threads()} of {os.cpu_count()} processors",
+        "default backend": get_backend(),
+    }
+    for name in _kernels.BACKENDS:
+        rows[f"backend {name}"] = missing.get(name) or f"{_kernels.load(name).info()}"
+    for name in ("numpy", "safetensors", "tqdm", "numba", "scikit-learn", "matplotlib", "torch"):
+        rows[name] = installed(name)
+    return rows
+
+
+def show_versions() -> None:
+    """Print versions, processor, threads, and each backend with its instruction set or why it is missing."""
+    rows = versions()
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        print(f"{name:<{width}}  {value}")

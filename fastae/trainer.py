@@ -1,0 +1,286 @@
+"""Training: batches of samples, steps of an optimiser."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from . import _check
+from ._check import Array
+from .layers import Network, generator
+from .optim import SGD
+from .settings import check_threads
+
+_CALL_SECONDS = 0.04  # of a call into the kernels, after which Python looks for Ctrl-C and moves the progress bar
+
+
+class DivergenceError(ArithmeticError):
+    """The next step's loss, gradient or weights would not be finite. It was not taken: the weights are those before it.
+
+    Attributes
+    ----------
+    step : int
+        Steps that this trainer had taken before.
+    """
+
+    def __init__(self, step: int) -> None:
+        super().__init__(
+            f"training diverged at step {step}: the loss, a gradient or a weight would not be finite. The weights are those "
+            "before that step; lower the learning rate, or scale the data"
+        )
+        self.step = step
+
+    def __reduce__(self) -> Any:
+        return DivergenceError, (self.step,)
+
+
+@dataclass
+class History:
+    """What a fit recorded.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean over each epoch's samples of the loss that their batch had before its step.
+    val_loss : list of float
+        Loss on the validation data after each epoch; empty without them.
+    seconds : list of float
+        Time of each epoch, validation apart.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains a model by gradient descent.
+
+    Parameters
+    ----------
+    model : Autoencoder or Sequential
+    optimizer : SGD
+    loss : {"half_squared", "mse", "bce", "bce_with_logits"}
+        half_squared is half the sum over features, averaged over samples; the others are means over all elements, as in
+        PyTorch: squared error, and cross-entropy of outputs that are probabilities, or logits.
+    batch_size : int
+    seed : int, numpy.random.Generator or None
+        Of the order of samples.
+    n_threads : int, optional
+        Default: :func:`fastae.get_num_threads`. Results do not depend on it.
+
+    Examples
+    --------
+    >>> import fastae
+    >>> x, _ = fastae.datasets.load_digits()
+    >>> model = fastae.Autoencoder([64, 32, 8], seed=0)
+    >>> trainer = fastae.Trainer(model, fastae.SGD(lr=1.0, momentum=0.9), loss="mse", batch_size=32, seed=0)
+    >>> history = trainer.fit(x, epochs=2)
+    >>> history.loss[1] < history.loss[0]
+    True
+    """
+
+    def __init__(
+        self,
+        model: Network,
+        optimizer: SGD,
+        loss: str = "mse",
+        batch_size: int = 128,
+        seed: Any = None,
+        n_threads: int | None = None,
+    ) -> None:
+        if not isinstance(model, Network):
+            raise TypeError(f"model takes an Autoencoder or a Sequential, got {type(model).__name__}")
+        if not isinstance(optimizer, SGD):
+            raise TypeError(f"optimizer takes an SGD, got {type(optimizer).__name__}")
+        self.model, self.optimizer = model, optimizer
+        self.loss, self._loss = loss, _check.loss(loss)
+        activation = model.layers[-1].activation
+        if loss == "bce" and activation != "sigmoid":
+            raise ValueError(
+                f"loss 'bce' takes outputs from 0 to 1, of a sigmoid; the last layer has {activation!r}. Take 'bce_with_logits'"
+            )
+        if loss == "bce_with_logits" and activation != "identity":
+            raise ValueError(
+                f"loss 'bce_with_logits' takes logits, of the identity; the last layer has {activation!r}. Take 'bce'"
+            )
+        self.batch_size = _check.positive_integer(batch_size, "batch_size")
+        self.n_threads = n_threads
+        check_threads(n_threads)
+        self.steps = 0
+        self.epochs = 0
+        self._key = int(generator(seed).integers(2**63))
+        self._velocity: Array | None = None
+        self._plan: Any = None
+        self._parameters: Array | None = None
+
+    def step(self, x: Any, target: Any = None) -> float:
+        """One step on one batch.
+
+        Parameters
+        ----------
+        x : array (samples, n_in) of float32, float64, or uint8 (scaled to 0 to 1)
+        target : array (samples, n_out), optional
+            Default: x.
+
+        Returns
+        -------
+        float
+            Loss of the batch before the step.
+        """
+        x, target = self._data(x, target)
+        plan = self._planned(len(x))
+        plan.total = 0.0
+        if plan.run(x, target, None, 0, len(x)) < len(x):
+            _check.finite(x, "x")
+            _check.finite(target, "target")
+            raise DivergenceError(self.steps)
+        self.steps += 1
+        return float(plan.total) / len(x)
+
+    def fit(
+        self,
+        x: Any,
+        target: Any = None,
+        epochs: int = 10,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        progress: bool = False,
+    ) -> History:
+        """Train for some epochs; more calls continue.
+
+        Parameters
+        ----------
+        x : array (samples, n_in) of float32, float64, or uint8 (scaled to 0 to 1)
+            May be memory-mapped; only the batch is copied. A last, smaller batch is averaged over its own size.
+        target : array (samples, n_out), optional
+            Default: x.
+        epochs : int
+        validation_data : array, or pair of arrays (x, target), optional
+        shuffle : bool
+            A new order of samples in each epoch, from the seed and the number of the epoch.
+        progress : bool
+            Show a progress bar with loss and samples/s on stderr, if that is a terminal.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        TypeError, ValueError
+            Data of a wrong type, shape or value, before any weight changes.
+        DivergenceError
+            At the step that would not be finite, which is not taken.
+        """
+        x, target = self._data(x, target)
+        epochs = _check.positive_integer(epochs, "epochs")
+        if self.batch_size > len(x):
+            raise ValueError(f"batch_size takes at most the number of samples, {len(x)}; got {self.batch_size}")
+        self._check_values(x, target, "x", "target")
+        validation = self._validation(validation_data)
+        plan = self._planned(self.batch_size)
+        history = History()
+        with _bar(epochs * len(x), progress) as bar:
+            for _ in range(epochs):
+                order = self._order(len(x)) if shuffle else None
+                start = time.perf_counter()
+                history.loss.append(self._epoch(plan, x, target, order, bar))
+                history.seconds.append(time.perf_counter() - start)
+                self.epochs += 1
+                if validation is not None:
+                    history.val_loss.append(self._evaluate(*validation))
+        return history
+
+    def evaluate(self, x: Any, target: Any = None) -> float:
+        """Loss on data, nothing learnt: x (samples, n_in), target (samples, n_out), by default x."""
+        x, target = self._data(x, target)
+        self._check_values(x, target, "x", "target")
+        return self._evaluate(x, target)
+
+    def _epoch(self, plan: Any, x: Array, target: Array, order: Array | None, bar: Any) -> float:
+        plan.total, done, rows = 0.0, 0, self.batch_size
+        while done < len(x):
+            asked = min(rows, len(x) - done)
+            start = time.perf_counter()
+            taken = plan.run(x, target, order, done, done + asked)
+            seconds = time.perf_counter() - start
+            self.steps += -(-taken // self.batch_size)
+            done += taken
+            if taken < asked:
+                raise DivergenceError(self.steps)
+            bar.set_postfix_str(f"loss {plan.total / done:.5f}", refresh=False)
+            bar.update(taken)
+            if seconds < _CALL_SECONDS / 2:
+                rows *= 2
+            elif seconds > _CALL_SECONDS:
+                rows = max(rows // (2 * self.batch_size), 1) * self.batch_size
+        return float(plan.total) / len(x)
+
+    def _evaluate(self, x: Array, target: Array) -> float:
+        total = 0.0
+        threads = check_threads(self.n_threads)
+        for start in range(0, len(x), 4096):
+            y = self.model.infer(x[start : start + 4096], "x", n_threads=threads)
+            t = _check.converted(target[start : start + 4096], self.model.dtype, "target")
+            total += self.model.layers[0].kernels.loss(self._loss, y, t, None, threads) * len(y)
+        return total / len(x)
+
+    def _order(self, n: int) -> Array:
+        """The order of samples in this epoch: a function of seed and epoch alone."""
+        return np.random.Generator(np.random.Philox(key=[self._key, self.epochs])).permutation(n)
+
+    def _planned(self, batch_size: int) -> Any:
+        """The plan, made anew for a larger batch or a first momentum, with this moment's hyperparameters."""
+        lr, momentum, nesterov, decay = self.optimizer.hyperparameters()
+        model = self.model
+        if momentum and self._velocity is None:
+            self._velocity, self._plan = np.zeros_like(model.parameters), None
+        moved = self._parameters is not model.parameters  # the model became part of another
+        if self._plan is None or self._plan.batch_size < batch_size or moved:
+            self._parameters = model.parameters
+            layers = [(a.n_in, a.n_out, a.activation_number, a.has_bias) for a in model.layers]
+            self._plan = model.layers[0].kernels.Plan(
+                layers, model.parameters, model.gradients, self._velocity, batch_size, self._loss, 1
+            )
+        self._plan.n_threads = check_threads(self.n_threads)
+        self._plan.set_sgd(lr, momentum, nesterov, decay)
+        return self._plan
+
+    def _data(self, x: Any, target: Any, x_name: str = "x", target_name: str = "target") -> tuple[Array, Array]:
+        checked = _check.samples(x, x_name, self.model.n_in)
+        if target is None or target is x:
+            if self.model.n_in != self.model.n_out:
+                raise ValueError(
+                    f"{target_name} is needed: the model takes {self.model.n_in} features and gives {self.model.n_out}"
+                )
+            return checked, checked
+        goal = _check.samples(target, target_name, self.model.n_out)
+        if len(goal) != len(checked):
+            raise ValueError(f"{target_name} takes as many samples as {x_name}, {len(checked)}; got {len(goal)}")
+        return checked, goal
+
+    def _check_values(self, x: Array, target: Array, x_name: str, target_name: str) -> None:
+        _check.finite(x, x_name)
+        if target is not x:
+            _check.finite(target, target_name)
+        if "bce" in self.loss:
+            _check.unit_interval(target, x_name if target is x else target_name, self.loss)
+
+    def _validation(self, data: Any) -> tuple[Array, Array] | None:
+        if data is None:
+            return None
+        pair = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+        x, target = self._data(pair[0], pair[1], "validation_data", "the target of validation_data")
+        self._check_values(x, target, "validation_data", "the target of validation_data")
+        return x, target
+
+
+def _bar(total: int, shown: bool) -> Any:
+    """A tqdm bar over samples; silent where it is not wanted or stderr is not a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit=" samples", unit_scale=True, disable=None if shown else True, leave=True)
