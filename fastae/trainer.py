@@ -115,6 +115,7 @@ class Trainer:
         self._key = int(generator(seed).integers(2**63))
         self._velocity: Array | None = None
         self._plan: Any = None
+        self._rows = self.batch_size  # of one call
         self._parameters: Array | None = None
 
     def step(self, x: Any, target: Any = None) -> float:
@@ -133,13 +134,13 @@ class Trainer:
         """
         x, target = self._data(x, target)
         plan = self._planned(len(x))
-        plan.total = 0.0
-        if plan.run(x, target, None, 0, len(x)) < len(x):
+        done, total = plan.run(x, target, None, 0, len(x), self.optimizer.hyperparameters(), self.model.gradients)
+        if done < len(x):
             _check.finite(x, "x")
             _check.finite(target, "target")
             raise DivergenceError(self.steps)
         self.steps += 1
-        return float(plan.total) / len(x)
+        return float(total) / len(x)
 
     def fit(
         self,
@@ -202,23 +203,25 @@ class Trainer:
         return self._evaluate(x, target)
 
     def _epoch(self, plan: Any, x: Array, target: Array, order: Array | None, bar: Any) -> float:
-        plan.total, done, rows = 0.0, 0, self.batch_size
+        total, done = 0.0, 0
+        sgd = self.optimizer.hyperparameters()
         while done < len(x):
-            asked = min(rows, len(x) - done)
+            asked = min(self._rows, len(x) - done)
             start = time.perf_counter()
-            taken = plan.run(x, target, order, done, done + asked)
+            taken, loss = plan.run(x, target, order, done, done + asked, sgd)
             seconds = time.perf_counter() - start
             self.steps += -(-taken // self.batch_size)
             done += taken
+            total += loss
             if taken < asked:
                 raise DivergenceError(self.steps)
-            bar.set_postfix_str(f"loss {plan.total / done:.5f}", refresh=False)
+            bar.set_postfix_str(f"loss {total / done:.5f}", refresh=False)
             bar.update(taken)
-            if seconds < _CALL_SECONDS / 2:
-                rows *= 2
+            if seconds < _CALL_SECONDS / 2 and asked == self._rows:
+                self._rows *= 2
             elif seconds > _CALL_SECONDS:
-                rows = max(rows // (2 * self.batch_size), 1) * self.batch_size
-        return float(plan.total) / len(x)
+                self._rows = max(self._rows // (2 * self.batch_size), 1) * self.batch_size
+        return total / len(x)
 
     def _evaluate(self, x: Array, target: Array) -> float:
         total = 0.0
@@ -234,20 +237,16 @@ class Trainer:
         return np.random.Generator(np.random.Philox(key=[self._key, self.epochs])).permutation(n)
 
     def _planned(self, batch_size: int) -> Any:
-        """The plan, made anew for a larger batch or a first momentum, with this moment's hyperparameters."""
-        lr, momentum, nesterov, decay = self.optimizer.hyperparameters()
+        """The plan, made anew for a larger batch or a first momentum."""
         model = self.model
-        if momentum and self._velocity is None:
+        if self.optimizer.momentum and self._velocity is None:
             self._velocity, self._plan = np.zeros_like(model.parameters), None
         moved = self._parameters is not model.parameters  # the model became part of another
         if self._plan is None or self._plan.batch_size < batch_size or moved:
             self._parameters = model.parameters
             layers = [(a.n_in, a.n_out, a.activation_number, a.has_bias) for a in model.layers]
-            self._plan = model.layers[0].kernels.Plan(
-                layers, model.parameters, model.gradients, self._velocity, batch_size, self._loss, 1
-            )
+            self._plan = model.layers[0].kernels.Plan(layers, model.parameters, self._velocity, batch_size, self._loss, 1)
         self._plan.n_threads = check_threads(self.n_threads)
-        self._plan.set_sgd(lr, momentum, nesterov, decay)
         return self._plan
 
     def _data(self, x: Any, target: Any, x_name: str = "x", target_name: str = "target") -> tuple[Array, Array]:

@@ -176,51 +176,53 @@ class Plan:
     Parameters
     ----------
     layers : list of (n_in, n_out, activation, has_bias)
-    weights, gradients, velocity : (P,) arrays, for each layer W (row-major) and then b; velocity None without momentum
+    weights, velocity : (P,) arrays, for each layer W (row-major) and then b; velocity None without momentum
     batch_size : most rows of a step
     loss : number of the loss
     n_threads : threads of each call, may be changed
     """
 
-    def __init__(self, layers, weights, gradients, velocity, batch_size, loss, n_threads):
-        self.weights, self.gradients, self.velocity = weights, gradients, velocity
-        self.batch_size, self.loss, self.n_threads = batch_size, loss, n_threads
-        self.total = 0.0  # of loss times rows, over the steps since it was last set to 0
+    def __init__(self, layers, weights, velocity, batch_size, loss, n_threads):
+        self.weights, self.velocity, self.batch_size = weights, velocity, batch_size
+        self.loss, self.n_threads = loss, n_threads
+        self._gradients = np.empty_like(weights)
         self.layers, at = [], 0
-        dtype = weights.dtype
         for n_in, n_out, activation, has_bias in layers:
             w = slice(at, at + n_in * n_out)
-            b = slice(w.stop, w.stop + n_out)
-            at = b.stop if has_bias else w.stop
-            views = [(a[w].reshape(n_out, n_in), a[b] if has_bias else None) for a in (weights, gradients)]
-            y, dz = np.empty((2, batch_size, n_out), dtype)
-            keep = np.empty((batch_size, n_out), dtype) if activation in KEEPS_INPUT else None
-            self.layers.append((*views[0], *views[1], activation, y, keep, dz))
+            b = slice(w.stop, w.stop + n_out * has_bias)
+            at = b.stop
+            parameters = [(a[w].reshape(n_out, n_in), a[b] if has_bias else None) for a in (weights, self._gradients)]
+            y, dz = np.empty((2, batch_size, n_out), weights.dtype)
+            keep = np.empty_like(y) if activation in KEEPS_INPUT else None
+            self.layers.append((*parameters[0], *parameters[1], activation, y, keep, dz))
+        if at != len(weights):
+            raise ValueError(f"the layers hold {at} weights and biases, the flat array {len(weights)}")
 
-    def set_sgd(self, lr, momentum, nesterov, weight_decay):
-        """Hyperparameters of the following steps."""
-        self.sgd = lr, momentum, nesterov, weight_decay
-
-    def run(self, x, target, order, first, last):
+    def run(self, x, target, order, first, last, sgd, gradients=None):
         """Steps over the rows order[first:last] (all of them in order if None), ``batch_size`` at a time, the last one shorter.
 
         Returns
         -------
         rows : int
-            Rows done. Fewer than asked for: the next step's loss, gradient or weights would not be finite; not taken.
+            Rows done. Fewer than asked for: the next step's loss or weights would not be finite; not taken.
+        total : float
+            Sum over the steps of loss times rows.
         """
+        total, dtype = 0.0, self.weights.dtype
         for start in range(first, last, self.batch_size):
             stop = min(start + self.batch_size, last)
             rows = slice(start, stop) if order is None else order[start:stop]
-            batch = _batch(x, rows, self.weights.dtype)
+            batch = _batch(x, rows, dtype)
             with np.errstate(over="ignore", invalid="ignore"):
-                value = self._step(batch, batch if target is x else _batch(target, rows, self.weights.dtype))
+                value = self._step(batch, batch if target is x else _batch(target, rows, dtype), sgd)
             if value is None:
-                return start - first
-            self.total += value * (stop - start)
-        return last - first
+                return start - first, total
+            total += value * (stop - start)
+            if gradients is not None:
+                gradients[...] = self._gradients
+        return last - first, total
 
-    def _step(self, x, target):
+    def _step(self, x, target, hyperparameters):
         n, inputs, kepts = len(x), [x], []
         for w, b, _, _, activation, y, keep, _ in self.layers:
             keep = None if keep is None else keep[:n]
@@ -240,4 +242,5 @@ class Plan:
                 *_, activation, _, _, below = self.layers[i - 1]
                 linear_grad_input(dz, w, activation, kepts[i - 1], below[:n], self.n_threads)
                 dz = below[:n]
-        return value if sgd(self.weights, self.gradients, self.velocity, *self.sgd, self.n_threads) else None
+        taken = sgd(self.weights, self._gradients, self.velocity, *hyperparameters, self.n_threads)
+        return value if taken else None

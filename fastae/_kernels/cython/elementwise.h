@@ -1,5 +1,5 @@
-/* Activations and losses on a run of n contiguous elements. Each formula stands here once, as an expression of vectors;
- * the switch is outside the loop.
+/* Activations on rows of n elements, losses on one row. Each formula stands here once, as an expression of vectors; the switch
+ * is outside the loops.
  */
 #ifndef FASTAE_NUMBERS
 #define FASTAE_NUMBERS /* the order of _kernels/names.py */
@@ -10,15 +10,16 @@ enum { HALF_SQUARED, MSE, BCE, BCE_WITH_LOGITS };
 #define WHERE N(select_)
 #define SPLAT N(splat)
 
-#define MAP(formula)                                        \
-    for (ptrdiff_t i = 0; i < n; i += LANES) {                   \
-        const vec z = N(load_upto)(in + i, n - i);          \
-        N(store_upto)(out + i, formula, n - i);             \
-    }                                                       \
+#define MAP(formula)                                                        \
+    for (; rows > 0; rows--, in += ld_in, out += ld_out)                    \
+        for (ptrdiff_t i = 0; i < n; i += LANES) {                          \
+            const vec z = N(load_upto)(in + i, n - i);                      \
+            N(store_upto)(out + i, formula, n - i);                         \
+        }                                                                   \
     break;
 
 /* out = f(in), in place or not. A NaN stays a NaN in each of them. */
-static void N(activate)(int activation, ptrdiff_t n, const REAL *in, REAL *out)
+static void N(activate)(int activation, ptrdiff_t rows, ptrdiff_t n, const REAL *in, ptrdiff_t ld_in, REAL *out, ptrdiff_t ld_out)
 {
     const vec zero = {0};
     vec gauss;
@@ -32,20 +33,23 @@ static void N(activate)(int activation, ptrdiff_t n, const REAL *in, REAL *out)
     case GELU: MAP(z * N(normal_cdf)(z, &gauss))
     case SILU: MAP(z * N(sigmoid)(z))
     default:
-        if (out != in) memcpy(out, in, n * sizeof(REAL));
+        if (out != in)
+            for (; rows > 0; rows--, in += ld_in, out += ld_out) memcpy(out, in, n * sizeof(REAL));
     }
 }
 
 #undef MAP
-#define MAP(formula)                                                            \
-    for (ptrdiff_t i = 0; i < n; i += LANES) {                                       \
-        const vec k = N(load_upto)(kept + i, n - i), dy = N(load_upto)(in + i, n - i); \
-        N(store_upto)(out + i, formula, n - i);                                 \
-    }                                                                           \
+#define MAP(formula)                                                                        \
+    for (; rows > 0; rows--, kept += ld_kept, in += ld_in, out += ld_out)                   \
+        for (ptrdiff_t i = 0; i < n; i += LANES) {                                          \
+            const vec k = N(load_upto)(kept + i, n - i), dy = N(load_upto)(in + i, n - i);  \
+            N(store_upto)(out + i, formula, n - i);                                         \
+        }                                                                                   \
     break;
 
 /* out = in * f'(z), in place or not. kept holds y = f(z), or z itself for gelu and silu, whose slope y does not tell. */
-static void N(differentiate)(int activation, ptrdiff_t n, const REAL *kept, const REAL *in, REAL *out)
+static void N(differentiate)(int activation, ptrdiff_t rows, ptrdiff_t n, const REAL *kept, ptrdiff_t ld_kept, const REAL *in,
+                             ptrdiff_t ld_in, REAL *out, ptrdiff_t ld_out)
 {
     const vec zero = {0};
     vec gauss, s;
@@ -59,7 +63,8 @@ static void N(differentiate)(int activation, ptrdiff_t n, const REAL *kept, cons
     case GELU: MAP(dy * (N(normal_cdf)(k, &gauss) + k * gauss * (REAL)0.39894228040143267794)) /* 1 / sqrt(2 pi) */
     case SILU: MAP((s = N(sigmoid)(k), dy * (s * (1 + k * (1 - s)))))
     default:
-        if (out != in) memcpy(out, in, n * sizeof(REAL));
+        if (out != in)
+            for (; rows > 0; rows--, in += ld_in, out += ld_out) memcpy(out, in, n * sizeof(REAL));
     }
 }
 #undef MAP

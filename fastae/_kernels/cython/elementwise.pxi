@@ -4,26 +4,30 @@ cdef extern from "engine.h" nogil:
     enum: HALF_SQUARED
     double loss_f32(int loss, Py_ssize_t n, const float* y, const float* target, float scale, float* dy)
     double loss_f64(int loss, Py_ssize_t n, const double* y, const double* target, double scale, double* dy)
-    void activate_f32(int activation, Py_ssize_t n, const float* x, float* y)
-    void activate_f64(int activation, Py_ssize_t n, const double* x, double* y)
-    void differentiate_f32(int activation, Py_ssize_t n, const float* kept, const float* dy, float* dz)
-    void differentiate_f64(int activation, Py_ssize_t n, const double* kept, const double* dy, double* dz)
+    void activate_f32(int activation, Py_ssize_t rows, Py_ssize_t n, const float* z, Py_ssize_t ldz, float* y, Py_ssize_t ldy)
+    void activate_f64(int activation, Py_ssize_t rows, Py_ssize_t n, const double* z, Py_ssize_t ldz, double* y, Py_ssize_t ldy)
+    void differentiate_f32(int activation, Py_ssize_t rows, Py_ssize_t n, const float* kept, Py_ssize_t ldk, const float* dy,
+                           Py_ssize_t ldy, float* dz, Py_ssize_t ldz)
+    void differentiate_f64(int activation, Py_ssize_t rows, Py_ssize_t n, const double* kept, Py_ssize_t ldk, const double* dy,
+                           Py_ssize_t ldy, double* dz, Py_ssize_t ldz)
 
 
-cdef inline void activate_run(int activation, Py_ssize_t n, const real* z, real* y) noexcept nogil:
+cdef inline void activate_rows(int activation, Py_ssize_t rows, Py_ssize_t n, const real* z, Py_ssize_t ldz, real* y,
+                               Py_ssize_t ldy) noexcept nogil:
     """y := f(z), in place or not."""
     if real is float:
-        activate_f32(activation, n, z, y)
+        activate_f32(activation, rows, n, z, ldz, y, ldy)
     else:
-        activate_f64(activation, n, z, y)
+        activate_f64(activation, rows, n, z, ldz, y, ldy)
 
 
-cdef inline void differentiate_run(int activation, Py_ssize_t n, const real* kept, const real* dy, real* dz) noexcept nogil:
+cdef inline void differentiate_rows(int activation, Py_ssize_t rows, Py_ssize_t n, const real* kept, Py_ssize_t ldk,
+                                    const real* dy, Py_ssize_t ldy, real* dz, Py_ssize_t ldz) noexcept nogil:
     """dz := dy f'(z), in place or not."""
     if real is float:
-        differentiate_f32(activation, n, kept, dy, dz)
+        differentiate_f32(activation, rows, n, kept, ldk, dy, ldy, dz, ldz)
     else:
-        differentiate_f64(activation, n, kept, dy, dz)
+        differentiate_f64(activation, rows, n, kept, ldk, dy, ldy, dz, ldz)
 
 
 cdef inline double loss_run(int loss, Py_ssize_t n, const real* y, const real* target, real scale, real* dy) noexcept nogil:
@@ -32,6 +36,18 @@ cdef inline double loss_run(int loss, Py_ssize_t n, const real* y, const real* t
         return loss_f32(loss, n, y, target, scale, dy)
     else:
         return loss_f64(loss, n, y, target, scale, dy)
+
+
+cdef inline void add(Py_ssize_t n, real* a, const real* b) noexcept nogil:
+    """a := a + b"""
+    cdef Py_ssize_t i
+    for i in range(n):
+        a[i] = a[i] + b[i]
+
+
+cdef inline void copy(Py_ssize_t n, real* a, const real* b) noexcept nogil:
+    """a := b"""
+    memcpy(a, b, n * sizeof(real))
 
 
 cdef inline double loss_divisor(int loss, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
@@ -73,22 +89,27 @@ cdef inline real sgd_weight(const SGD* s, real w, real dw, real v) noexcept nogi
 
 
 cdef bint update_is_finite(const SGD* s, Py_ssize_t n, const real* w, const real* dw, const real* v) noexcept nogil:
-    """Whether all that ``update`` would write is finite: x - x is 0 for a finite x only."""
+    """Whether all weights would be finite after an update: x - x is 0 for a finite x only. Nothing is written."""
     cdef Py_ssize_t i
     cdef real velocity, weight
     cdef int bad = 0
     for i in range(n):
         velocity = sgd_velocity(s, w[i], dw[i], v[i] if v != NULL else <real>0)
         weight = sgd_weight(s, w[i], dw[i], velocity)
-        bad |= (velocity - velocity) + (weight - weight) != 0
+        bad |= weight - weight != 0
     return bad == 0
 
 
-cdef void update(const SGD* s, Py_ssize_t n, real* w, const real* dw, real* v) noexcept nogil:
+cdef bint update(const SGD* s, Py_ssize_t n, real* w, const real* dw, real* v) noexcept nogil:
+    """One update; whether all new weights are finite."""
     cdef Py_ssize_t i
-    cdef real velocity
+    cdef real velocity, weight
+    cdef int bad = 0
     for i in range(n):
         velocity = sgd_velocity(s, w[i], dw[i], v[i] if v != NULL else <real>0)
-        w[i] = sgd_weight(s, w[i], dw[i], velocity)
+        weight = sgd_weight(s, w[i], dw[i], velocity)
+        bad |= weight - weight != 0
+        w[i] = weight
         if v != NULL:
             v[i] = velocity
+    return bad == 0

@@ -14,13 +14,16 @@
 #define N(name) PASTE(name, SUFFIX)
 #ifdef __clang__
 #define UNROLL _Pragma("unroll")
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
-#define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL _Pragma("GCC unroll 16")
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
 #endif
 
 #define TILE_ELEMENTS (MR * NV * VECTOR_BYTES / 4) /* of the tile of the smaller type */
 
 #define REAL float
+#define REAL_BYTES 4
 #define INT int32_t
 #define SUFFIX _f32
 #define REAL_IS_FLOAT
@@ -30,6 +33,7 @@
 #include "real.h"
 
 #define REAL double
+#define REAL_BYTES 8
 #define INT int64_t
 #define SUFFIX _f64
 #define REAL_MIN DBL_MIN

@@ -10,8 +10,10 @@ cdef extern from "engine.h" nogil:
     enum: NV
     enum: VECTOR_BYTES
     enum: TILE_ELEMENTS
-    void tile_f32(int mr, int nv, Py_ssize_t kc, const float* a, Py_ssize_t rs, Py_ssize_t cs, const float* b, Py_ssize_t ldb, float* out)
-    void tile_f64(int mr, int nv, Py_ssize_t kc, const double* a, Py_ssize_t rs, Py_ssize_t cs, const double* b, Py_ssize_t ldb, double* out)
+    void tile_f32(int mr, int nv, Py_ssize_t kc, const float* a, Py_ssize_t rs, Py_ssize_t cs, const float* b, Py_ssize_t ldb,
+                  const float* start, float* out, Py_ssize_t ldo)
+    void tile_f64(int mr, int nv, Py_ssize_t kc, const double* a, Py_ssize_t rs, Py_ssize_t cs, const double* b, Py_ssize_t ldb,
+                  const double* start, double* out, Py_ssize_t ldo)
 
 
 cdef struct Gemm:
@@ -36,12 +38,12 @@ cdef struct Gemm:
 cdef Py_ssize_t MC = 120, KC = 512, NC = 2016
 
 
-cdef inline void tile(int mr, int nv, Py_ssize_t kc, const real* a, Py_ssize_t rs, Py_ssize_t cs, const real* b,
-                      Py_ssize_t ldb, real* out) noexcept nogil:
+cdef inline void tile(int mr, int nv, Py_ssize_t kc, const real* a, Py_ssize_t rs, Py_ssize_t cs, const real* b, Py_ssize_t ldb,
+                      const real* start, real* out, Py_ssize_t ldo) noexcept nogil:
     if real is float:
-        tile_f32(mr, nv, kc, a, rs, cs, b, ldb, out)
+        tile_f32(mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo)
     else:
-        tile_f64(mr, nv, kc, a, rs, cs, b, ldb, out)
+        tile_f64(mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo)
 
 
 cdef inline Gemm product(bint is_double, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, void* workspace) noexcept nogil:
@@ -113,7 +115,7 @@ cdef void pack_b(real* packed, const real* B, Py_ssize_t rs, Py_ssize_t cs, Py_s
 cdef void store_tile(const Gemm* g, real* acc, Py_ssize_t i0, Py_ssize_t j0, int mr, Py_ssize_t nr,
                      bint first, bint last) noexcept nogil:
     """The epilogue: one tile of sums, still in L1, becomes C[i0:i0+mr, j0:j0+nr]."""
-    cdef Py_ssize_t NR = NV * vector_lanes[real](NULL)
+    cdef Py_ssize_t width = ceil_div(nr, vector_lanes[real](NULL)) * vector_lanes[real](NULL)
     cdef real alpha = <real>g.alpha, beta = <real>(g.beta if first else 1)
     cdef const real* bias = <const real*>g.bias
     cdef real* c
@@ -122,7 +124,7 @@ cdef void store_tile(const Gemm* g, real* acc, Py_ssize_t i0, Py_ssize_t j0, int
     for i in range(mr):
         at = (i0 + i) * g.ldc + j0
         c = <real*>g.C + at
-        row = acc + i * NR
+        row = acc + i * width
         if alpha != 1:
             for j in range(nr):
                 row[j] = alpha * row[j]
@@ -137,16 +139,16 @@ cdef void store_tile(const Gemm* g, real* acc, Py_ssize_t i0, Py_ssize_t j0, int
         if not last:
             memcpy(c, row, nr * sizeof(real))
         elif g.kept != NULL:
-            differentiate_run(g.activation, nr, <const real*>g.kept + at, row, c)
+            differentiate_rows(g.activation, 1, nr, <const real*>g.kept + at, 0, row, 0, c, 0)
         else:
-            activate_run(g.activation, nr, row, c)
+            activate_rows(g.activation, 1, nr, row, 0, c, 0)
 
 
 cdef void gemm(const Gemm* g, Team* team, int member, real* _) noexcept nogil:
-    cdef Py_ssize_t NR = NV * vector_lanes[real](NULL)
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes
     cdef Py_ssize_t m_blocks = ceil_div(g.M, MC), k_blocks = max(ceil_div(g.K, KC), 1), n_block, k_block, m_block
     cdef Py_ssize_t jc, pc, ic, nc, kc, mc, tiles, rows, t, i, j, nr, rs, cs
-    cdef int mr
+    cdef int mr, nv
     cdef real space[TILE_ELEMENTS + 64]
     cdef real* acc = <real*>align(space)
     cdef const real* A
@@ -182,7 +184,8 @@ cdef void gemm(const Gemm* g, Team* team, int member, real* _) noexcept nogil:
                     a = A + i * g.rsa if in_place else packed_a + i * kc
                     rs = g.rsa if in_place else 1
                     cs = g.csa if in_place else MR
-                    tile(mr, <int>ceil_div(nr, vector_lanes[real](NULL)), kc, a, rs, cs, packed_b + j * kc, NR, acc)
+                    nv = <int>ceil_div(nr, lanes)
+                    tile(mr, nv, kc, a, rs, cs, packed_b + j * kc, NR, NULL, acc, nv * lanes)
                     store_tile(g, acc, ic + i, jc + j, mr, nr, k_block == 0, k_block == k_blocks - 1)
                 if not in_place or m_block == m_blocks - 1:
                     sync(team)

@@ -42,21 +42,22 @@ cdef class Arena:
     cdef size_t size, used
 
     cdef int reserve(self, size_t size) except -1:
-        """Room for size bytes, nothing of it taken yet."""
+        """Room for size bytes, zeroed where it is new, nothing of it taken yet."""
         cdef void* p = NULL
         if size > self.size:
             free(self.block)
             self.block, self.size = NULL, 0
             if posix_memalign(&p, 64, size) != 0:
                 raise MemoryError(f"no memory for {size} bytes of buffers")
+            memset(p, 0, size)
             self.block, self.size = <char*>p, size
         self.used = 0
         return 0
 
     cdef void* take(self, size_t size):
-        cdef void* p = self.block + self.used
+        """The next size bytes, aligned to 64; of an empty arena NULL, so that sizes can be summed up first."""
+        cdef void* p = NULL if self.block == NULL else self.block + self.used
         self.used += (size + 63) // 64 * 64
-        assert self.used <= self.size
         return p
 
     def __dealloc__(self):
@@ -103,13 +104,13 @@ cdef void* vector(cnp.ndarray a, bint double_, Py_ssize_t n) except NULL:
     return writable(a, double_, 1, n, 0)
 
 
-cdef cnp.int64_t* rows_of(cnp.ndarray order, Py_ssize_t n) except NULL:
-    """Row numbers, each checked to be in 0 .. n-1."""
+cdef cnp.int64_t* rows_of(cnp.ndarray order, Py_ssize_t first, Py_ssize_t last, Py_ssize_t n) except NULL:
+    """Row numbers, those of order[first:last] checked to be in 0 .. n-1."""
     cdef Py_ssize_t i
     if cnp.PyArray_TYPE(order) != cnp.NPY_INT64 or cnp.PyArray_NDIM(order) != 1 or not cnp.PyArray_IS_C_CONTIGUOUS(order):
         raise TypeError("order must be a contiguous vector of int64")
     cdef cnp.int64_t* p = <cnp.int64_t*>cnp.PyArray_DATA(order)
-    for i in range(len(order)):
+    for i in range(first, last):
         if not 0 <= p[i] < n:
             raise IndexError(f"order[{i}] is {p[i]}, the data have {n} rows")
     return p
@@ -215,9 +216,9 @@ cdef void run_elements(const Run* r, Team* team, int member, real* _) noexcept n
     cdef Py_ssize_t i, end
     share(r.n, team, member, &i, &end)
     if r.kept == NULL:
-        activate_run(r.activation, end - i, <const real*>r.source + i, <real*>r.out + i)
+        activate_rows(r.activation, 1, end - i, <const real*>r.source + i, 0, <real*>r.out + i, 0)
     else:
-        differentiate_run(r.activation, end - i, <const real*>r.kept + i, <const real*>r.source + i, <real*>r.out + i)
+        differentiate_rows(r.activation, 1, end - i, <const real*>r.kept + i, 0, <const real*>r.source + i, 0, <real*>r.out + i, 0)
 
 
 cdef void elements_team(void* job, Team* team, int member) noexcept nogil:

@@ -1,41 +1,89 @@
 # The training plan: one network's buffers, laid out once, and the loop over its steps, run by a team without the GIL.
+#
+# A step has two phases, each ending in a barrier.
+#   1. Samples are divided among the members. Each takes its rows, up to ROWS at a time, so that they stay in its L2, through
+#      gather, forward, loss and input gradients: no row needs another, so there is no barrier between the layers.
+#   2. Weights are divided, as rectangles of at most BLOCK x BLOCK. A tile's gradient is one product over the whole batch, and
+#      the optimiser is applied to it at once.
+#
+# No operand is packed for a step. Activations are rows with a padded stride, which the register tile reads as A (phase 1, and
+# transposed in phase 2) and as B (phase 2). During a run the weights live in panels, in the layout that the input gradient
+# reads as B and in which a tile of gradients is contiguous; a transposed copy, which the forward product reads, is renewed with
+# each update. The flat arrays are written at the end of a run: until then they hold the weights before it, and serve to start
+# again when a step fails. Padding to whole vectors holds numbers that nothing depends on.
+
+cdef extern from "engine.h" nogil:
+    void transpose_f32(const float* source, Py_ssize_t lds, float* target, Py_ssize_t ldt)
+    void transpose_f64(const double* source, Py_ssize_t lds, double* target, Py_ssize_t ldt)
+
+cdef inline void transpose(const real* source, Py_ssize_t lds, real* target, Py_ssize_t ldt) noexcept nogil:
+    if real is float:
+        transpose_f32(source, lds, target, ldt)
+    else:
+        transpose_f64(source, lds, target, ldt)
+
+
+cdef inline void transpose_edge(const real* source, Py_ssize_t lds, real* target, Py_ssize_t ldt, Py_ssize_t m,
+                                Py_ssize_t n) noexcept nogil:
+    """target[j, i] := source[i, j] for i < m, j < n."""
+    cdef Py_ssize_t i, j
+    for i in range(m):
+        for j in range(n):
+            target[j * ldt + i] = source[i * lds + j]
+
+
+cdef enum:
+    ROWS = 64                       # 64 rows of 1000 float32 are 256 KB, half of a small L2
+    BLOCK = 96                      # a multiple of every MR and NR; 36 KB of float32
 
 cdef struct Source:                 # a matrix of samples, as the caller has it
     const char* data
     Py_ssize_t row_stride, column_stride    # bytes
     int typenum                     # float32, float64, or uint8, which counts as 0 to 1
 
+cdef struct Matrix:                 # rows of the arena
+    void* data
+    Py_ssize_t stride               # elements from row to row
+
 cdef struct Layer:
     Py_ssize_t n_in, n_out
     int activation
-    void* weight                    # (n_out, n_in)
-    void* bias                      # (n_out,) or NULL
-    void* dweight
-    void* dbias
-    void* y                         # (batch_size, n_out): the output
-    void* keep                      # the same: the activation's argument, or NULL where y serves
-    void* dz                        # the same: gradient by the activation's argument
+    Py_ssize_t weight_at, bias_at   # places in the flat arrays; bias_at < 0: no bias
+    void* weight                    # panels of NR inputs, each [n_out][NR]: the weights during a run
+    void* velocity                  # the same, or NULL
+    void* turned_weight             # panels of NR outputs, each [n_in][NR]: a copy of the weights
+    void* bias                      # (n_out,), padded; zeros without a bias
+    void* bias_velocity
+    Matrix x                        # (batch_size, n_in): the batch, or the layer below's y
+    Matrix y                        # (batch_size, n_out)
+    Matrix kept                     # y, or the activation's argument where its derivative needs that
+    Matrix dz                       # (batch_size, n_out): gradient by the activation's argument
+
+cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, inputs i0 to i1
+    int layer
+    Py_ssize_t o0, o1, i0, i1
+    Py_ssize_t before               # weights in the rectangles before it
 
 cdef struct Training:
     bint is_double, is_target_input
     int n_layers, loss
     Layer* layers
-    Py_ssize_t batch_size, n_inputs, n_targets, n_weights
-    void* weights
-    void* gradients
-    void* velocity                  # NULL without momentum
-    double lr, momentum, weight_decay
-    bint nesterov
-    void* x                         # (batch_size, n_inputs): the batch
-    void* target                    # (batch_size, n_targets), or x
+    Py_ssize_t batch_size, n_rectangles, n_weights
+    Rectangle* rectangles
+    char* weights
+    char* velocity                  # NULL without momentum
+    char* gradients                 # flat, receive each step's gradients; or NULL
+    SGD sgd
+    Matrix target
     double* row_loss                # (batch_size,)
     bint* finite                    # one for each member
-    void* workspace
     Source x_source, target_source
     const cnp.int64_t* order        # or NULL: rows as they are
     Py_ssize_t first, last, done
     double total                    # sum of loss times rows
 
+
+# ---- phase 1: rows ----
 
 cdef void gather_row(const Source* s, Py_ssize_t row, Py_ssize_t n, real* out) noexcept nogil:
     cdef const char* p = s.data + row * s.row_stride
@@ -44,105 +92,271 @@ cdef void gather_row(const Source* s, Py_ssize_t row, Py_ssize_t n, real* out) n
         for j in range(n):
             out[j] = (<const unsigned char*>(p + j * step))[0] * <real>(1.0 / 255)
     elif s.typenum == cnp.NPY_FLOAT32:
-        for j in range(n):
-            out[j] = <real>(<const float*>(p + j * step))[0]
+        if real is float and step == sizeof(float):
+            memcpy(out, p, n * sizeof(float))
+        else:
+            for j in range(n):
+                out[j] = <real>(<const float*>(p + j * step))[0]
     else:
         for j in range(n):
             out[j] = <real>(<const double*>(p + j * step))[0]
 
 
-cdef void gather(Training* p, Py_ssize_t start, Py_ssize_t rows, Team* team, int member, real* _) noexcept nogil:
-    cdef Py_ssize_t i, row
-    for i in range(rows * member // team.size, rows * (member + 1) // team.size):
-        row = start + i if p.order == NULL else p.order[start + i]
-        gather_row(&p.x_source, row, p.n_inputs, <real*>p.x + i * p.n_inputs)
+cdef inline real* row_of(const Matrix* m, Py_ssize_t row, real* _) noexcept nogil:
+    return <real*>m.data + row * m.stride
+
+
+cdef void gather(const Training* p, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1, real* _) noexcept nogil:
+    cdef const Matrix* x = &p.layers[0].x
+    cdef Py_ssize_t r, row
+    for r in range(r0, r1):
+        row = start + r if p.order == NULL else p.order[start + r]
+        gather_row(&p.x_source, row, p.layers[0].n_in, row_of[real](x, r, NULL))
         if not p.is_target_input:
-            gather_row(&p.target_source, row, p.n_targets, <real*>p.target + i * p.n_targets)
+            gather_row(&p.target_source, row, p.layers[p.n_layers - 1].n_out, row_of[real](&p.target, r, NULL))
 
 
-cdef double loss_of_rows(int loss, Py_ssize_t rows, Py_ssize_t n, const real* y, const real* target, real* dy,
-                         double* row_loss, int activation, const real* kept, Team* team, int member) noexcept nogil:
-    """Loss of a batch, and its gradient by the argument of the last activation; the same value to every member."""
-    cdef double value = 0, divisor = loss_divisor(loss, rows, n)
-    cdef Py_ssize_t i
-    for i in range(rows * member // team.size, rows * (member + 1) // team.size):
-        row_loss[i] = loss_run(loss, n, y + i * n, target + i * n, <real>(1 / divisor), dy + i * n)
-        differentiate_run(activation, n, kept + i * n, dy + i * n, dy + i * n)
-    sync(team)
-    for i in range(rows):
-        value += row_loss[i]
-    return value / divisor
+cdef void sum_tile(int mr, int nv, Py_ssize_t K, const real* a, Py_ssize_t rs, Py_ssize_t cs, const real* b, Py_ssize_t ldb,
+                   const real* start, real* out, Py_ssize_t ldo, real* space) noexcept nogil:
+    """A tile over all of k: block by block of KC, added up in order; all but the first start from zero. space: one tile."""
+    cdef Py_ssize_t k = KC, i, w = nv * vector_lanes[real](NULL)
+    tile(mr, nv, min(K, KC), a, rs, cs, b, ldb, start, out, ldo)
+    while k < K:
+        tile(mr, nv, min(K - k, KC), a + k * cs, rs, cs, b + k * ldb, ldb, NULL, space, w)
+        for i in range(mr):
+            add(w, out + i * ldo, space + i * w)
+        k += KC
 
 
-cdef void forward(Training* p, Py_ssize_t rows, Team* team, int member, real* _) noexcept nogil:
+cdef void forward(const Layer* layer, Py_ssize_t r0, Py_ssize_t r1, real* space) noexcept nogil:
+    """y := f(x W^T + b) for some rows."""
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, s, t, r, j
+    cdef real* z
+    cdef int mr, nv
+    for t in range(ceil_div(layer.n_out, NR)):
+        j = t * NR
+        nv = <int>min(NV, ceil_div(layer.n_out - j, lanes))
+        for s in range(ceil_div(r1 - r0, MR)):
+            r = r0 + s * MR
+            mr = <int>min(MR, r1 - r)
+            z = row_of[real](&layer.kept, r, NULL) + j
+            sum_tile(mr, nv, layer.n_in, row_of[real](&layer.x, r, NULL), layer.x.stride, 1,
+                     <const real*>layer.turned_weight + j * layer.n_in, NR, <const real*>layer.bias + j, z, layer.kept.stride, space)
+            activate_rows(layer.activation, mr, nv * lanes, z, layer.kept.stride, row_of[real](&layer.y, r, NULL) + j, layer.y.stride)
+
+
+cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t r0, Py_ssize_t r1, real* space) noexcept nogil:
+    """The dz of the layer below := (dz W) f'(kept), f the activation below, for some rows."""
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, s, t, r, j
+    cdef real* dz
+    cdef int mr, nv
+    for t in range(ceil_div(layer.n_in, NR)):
+        j = t * NR
+        nv = <int>min(NV, ceil_div(layer.n_in - j, lanes))
+        for s in range(ceil_div(r1 - r0, MR)):
+            r = r0 + s * MR
+            mr = <int>min(MR, r1 - r)
+            dz = row_of[real](&below.dz, r, NULL) + j
+            sum_tile(mr, nv, layer.n_out, row_of[real](&layer.dz, r, NULL), layer.dz.stride, 1,
+                     <const real*>layer.weight + j * layer.n_out, NR, <const real*>NULL, dz, below.dz.stride, space)
+            differentiate_rows(below.activation, mr, nv * lanes, row_of[real](&below.kept, r, NULL) + j, below.kept.stride,
+                               dz, below.dz.stride, dz, below.dz.stride)
+
+
+cdef void pass_rows(const Training* p, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1, real scale, real* space) noexcept nogil:
+    """Phase 1 of some rows of the batch that starts at order[start]."""
+    cdef Layer* top = &p.layers[p.n_layers - 1]
+    cdef Matrix target = p.layers[0].x if p.is_target_input else p.target
+    cdef Py_ssize_t r
     cdef int l
-    cdef Layer* layer
-    cdef Gemm g
+    gather[real](p, start, r0, r1, NULL)
     for l in range(p.n_layers):
-        layer = &p.layers[l]
-        g = product(p.is_double, rows, layer.n_out, layer.n_in, p.workspace)
-        g.A, g.rsa, g.csa = p.x if l == 0 else p.layers[l - 1].y, layer.n_in, 1
-        g.B, g.rsb, g.csb = layer.weight, 1, layer.n_in
-        g.C, g.ldc = layer.y, layer.n_out
-        g.bias, g.activation, g.keep = layer.bias, layer.activation, layer.keep
-        gemm[real](&g, team, member, NULL)
+        forward(&p.layers[l], r0, r1, space)
+    for r in range(r0, r1):
+        p.row_loss[r] = loss_run(p.loss, top.n_out, row_of[real](&top.y, r, NULL), row_of[real](&target, r, NULL), scale,
+                                 row_of[real](&top.dz, r, NULL))
+    differentiate_rows(top.activation, r1 - r0, top.n_out, row_of[real](&top.kept, r0, NULL), top.kept.stride,
+                       row_of[real](&top.dz, r0, NULL), top.dz.stride, row_of[real](&top.dz, r0, NULL), top.dz.stride)
+    for l in range(p.n_layers - 1, 0, -1):
+        input_gradient(&p.layers[l], &p.layers[l - 1], r0, r1, space)
 
 
-cdef void backward(Training* p, Py_ssize_t rows, Team* team, int member, real* _) noexcept nogil:
-    cdef int l
-    cdef Layer* layer
-    cdef Layer* below
-    cdef Gemm g
-    for l in range(p.n_layers - 1, -1, -1):
-        layer = &p.layers[l]
-        below = &p.layers[l - 1] if l > 0 else NULL
-        g = product(p.is_double, layer.n_out, layer.n_in, rows, p.workspace)
-        g.A, g.rsa, g.csa = layer.dz, 1, layer.n_out
-        g.B, g.rsb, g.csb = p.x if l == 0 else below.y, layer.n_in, 1
-        g.C, g.ldc = layer.dweight, layer.n_in
-        gemm[real](&g, team, member, NULL)
-        if layer.dbias != NULL:
-            sum_columns(<const real*>layer.dz, rows, layer.n_out, <real*>layer.dbias, team, member)
-        if l > 0:
-            g = product(p.is_double, rows, layer.n_in, layer.n_out, p.workspace)
-            g.A, g.rsa, g.csa = layer.dz, layer.n_out, 1
-            g.B, g.rsb, g.csb = layer.weight, layer.n_in, 1
-            g.C, g.ldc = below.dz, layer.n_in
-            g.activation, g.kept = below.activation, below.y if below.keep == NULL else below.keep
-            gemm[real](&g, team, member, NULL)
+# ---- phase 2: weights ----
+
+cdef void turn(const Training* p, const Rectangle* q, real* _) noexcept nogil:
+    """Renews the transposed copy of a rectangle of weights."""
+    cdef const Layer* layer = &p.layers[q.layer]
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, s, t, o, i
+    cdef const real* source
+    cdef real* target
+    for t in range(ceil_div(q.i1 - q.i0, lanes)):
+        i = q.i0 + t * lanes
+        for s in range(ceil_div(q.o1 - q.o0, lanes)):
+            o = q.o0 + s * lanes
+            source = <const real*>layer.weight + i // NR * NR * layer.n_out + o * NR + i % NR
+            target = <real*>layer.turned_weight + o // NR * NR * layer.n_in + i * NR + o % NR
+            if o + lanes <= q.o1 and i + lanes <= q.i1:
+                transpose(source, NR, target, NR)
+            else:
+                transpose_edge(source, NR, target, NR, min(lanes, q.o1 - o), min(lanes, q.i1 - i))
+
+
+cdef void exchange(const Training* p, const Rectangle* q, const char* flat, void* panels, void* bias, bint pack, real* _) noexcept nogil:
+    """A rectangle between a flat array (weights or velocity) and its panels: into the panels, or back."""
+    cdef const Layer* layer = &p.layers[q.layer]
+    cdef Py_ssize_t NR = NV * vector_lanes[real](NULL), t, j, o
+    cdef real* row
+    cdef real* panel
+    for t in range(ceil_div(q.i1 - q.i0, NR)):
+        j = q.i0 + t * NR
+        for o in range(q.o0, q.o1):
+            row = <real*>flat + layer.weight_at + o * layer.n_in + j
+            panel = <real*>panels + j * layer.n_out + o * NR
+            copy(min(NR, q.i1 - j), panel if pack else row, row if pack else panel)
+    if q.i0 == 0 and layer.bias_at >= 0:
+        row = <real*>flat + layer.bias_at + q.o0
+        panel = <real*>bias + q.o0
+        copy(q.o1 - q.o0, panel if pack else row, row if pack else panel)
+
+
+cdef void exchange_all(const Training* p, Py_ssize_t q0, Py_ssize_t q1, bint pack, real* _) noexcept nogil:
+    cdef Py_ssize_t n
+    cdef const Rectangle* q
+    cdef const Layer* layer
+    for n in range(q0, q1):
+        q = &p.rectangles[n]
+        layer = &p.layers[q.layer]
+        exchange[real](p, q, p.weights, layer.weight, layer.bias, pack, NULL)
+        if p.velocity != NULL:
+            exchange[real](p, q, p.velocity, layer.velocity, layer.bias_velocity, pack, NULL)
+        if pack:
+            turn[real](p, q, NULL)
+
+
+cdef bint learn_weights(const Training* p, const Rectangle* q, Py_ssize_t rows, real* dw, real* space) noexcept nogil:
+    """Gradient dz^T x over the whole batch and update of a rectangle of weights; whether all are finite after it."""
+    cdef const Layer* layer = &p.layers[q.layer]
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, s, t, o, j, i, at, w, n
+    cdef const real* dz = <const real*>layer.dz.data
+    cdef real* velocity = NULL
+    cdef real* gradients
+    cdef bint finite = True
+    cdef int mr
+    for t in range(ceil_div(q.i1 - q.i0, NR)):
+        j = q.i0 + t * NR
+        n = min(NR, q.i1 - j)
+        w = ceil_div(n, lanes) * lanes
+        for s in range(ceil_div(q.o1 - q.o0, MR)):
+            o = q.o0 + s * MR
+            mr = <int>min(MR, q.o1 - o)
+            sum_tile(mr, <int>(w // lanes), rows, dz + o, 1, layer.dz.stride, <const real*>layer.x.data + j, layer.x.stride,
+                     <const real*>NULL, dw, NR, space)
+            at = j * layer.n_out + o * NR
+            if layer.velocity != NULL:
+                velocity = <real*>layer.velocity + at
+            if n == NR:                 # the tile lies in one piece in dw and in the panel
+                finite &= update(&p.sgd, mr * NR, <real*>layer.weight + at, dw, velocity)
+            else:
+                for i in range(mr):
+                    finite &= update(&p.sgd, n, <real*>layer.weight + at + i * NR, dw + i * NR,
+                                     NULL if velocity == NULL else velocity + i * NR)
+            if p.gradients != NULL:
+                gradients = <real*>p.gradients + layer.weight_at + o * layer.n_in + j
+                for i in range(mr):
+                    copy(n, gradients + i * layer.n_in, dw + i * NR)
+    return finite
+
+
+cdef bint learn_biases(const Training* p, const Rectangle* q, Py_ssize_t rows, real* db) noexcept nogil:
+    """The same of the biases of a rectangle's outputs: the gradient is the sum of dz over the batch, in order."""
+    cdef const Layer* layer = &p.layers[q.layer]
+    cdef Py_ssize_t n = q.o1 - q.o0, r
+    cdef const real* dz = <const real*>layer.dz.data + q.o0
+    memset(db, 0, n * sizeof(real))
+    for r in range(rows):
+        add(n, db, dz + r * layer.dz.stride)
+    if p.gradients != NULL:
+        copy(n, <real*>p.gradients + layer.bias_at + q.o0, db)
+    return update(&p.sgd, n, <real*>layer.bias + q.o0, db,
+                  NULL if layer.bias_velocity == NULL else <real*>layer.bias_velocity + q.o0)
+
+
+cdef bint learn(const Training* p, Py_ssize_t rows, Py_ssize_t q0, Py_ssize_t q1, real* dw, real* space) noexcept nogil:
+    """Phase 2 of some rectangles; whether all weights are finite after it."""
+    cdef Py_ssize_t n
+    cdef const Rectangle* q
+    cdef bint finite = True
+    for n in range(q0, q1):
+        q = &p.rectangles[n]
+        finite &= learn_weights(p, q, rows, dw, space)
+        if q.i0 == 0 and p.layers[q.layer].bias_at >= 0:
+            finite &= learn_biases(p, q, rows, dw)
+        turn[real](p, q, NULL)
+    return finite
+
+
+# ---- the loop over steps ----
+
+cdef bint all_finite(const bint* finite, int n) noexcept nogil:
+    cdef int m
+    for m in range(n):
+        if not finite[m]:
+            return False
+    return True
+
+
+cdef Py_ssize_t first_rectangle(const Training* p, int member, int size) noexcept nogil:
+    """Where a member's part begins, the parts being nearly equal in weights."""
+    cdef Py_ssize_t q = 0
+    while q < p.n_rectangles and p.rectangles[q].before * size < p.n_weights * member:
+        q += 1
+    return q if member < size else p.n_rectangles
+
+
+cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real* _) noexcept nogil:
+    """Steps over order[first:last], from the flat weights, which stay as they are. Returns where a step failed, or last."""
+    cdef Layer* top = &p.layers[p.n_layers - 1]
+    cdef Py_ssize_t q0 = first_rectangle(p, member, team.size), q1 = first_rectangle(p, member + 1, team.size)
+    cdef Py_ssize_t start = p.first, rows, r, r1, i
+    cdef double value, divisor, total = 0
+    cdef real room[2 * TILE_ELEMENTS + BLOCK + 64]
+    cdef real* space = <real*>align(room)
+    cdef real* dw = space + TILE_ELEMENTS           # a tile of gradients, or the biases of a rectangle
+    exchange_all[real](p, q0, q1, True, NULL)
+    sync(team)
+    while start < last:
+        rows = min(p.batch_size, last - start)
+        divisor = loss_divisor(p.loss, rows, top.n_out)
+        r, r1 = rows * member // team.size, rows * (member + 1) // team.size
+        while r < r1:
+            pass_rows(p, start, r, min(r + ROWS, r1), <real>(1 / divisor), space)
+            r += ROWS
+        sync(team)
+        value = 0
+        for i in range(rows):
+            value += p.row_loss[i]
+        value /= divisor
+        if not isfinite(value):
+            return start
+        p.finite[member] = learn(p, rows, q0, q1, dw, space)
+        sync(team)
+        if not all_finite(p.finite, team.size):
+            return start
+        start += rows
+        total += value * rows
+        if member == 0:
+            p.total = total
+    return start
 
 
 cdef void train(Training* p, Team* team, int member, real* _) noexcept nogil:
-    cdef Py_ssize_t start = p.first, rows, w0, w1
-    cdef Layer* top = &p.layers[p.n_layers - 1]
-    cdef double value
-    cdef SGD sgd = SGD(p.lr, p.momentum, p.weight_decay, p.nesterov)
-    cdef real* velocity
-    cdef int m
-    share(p.n_weights, team, member, &w0, &w1)
-    velocity = NULL if p.velocity == NULL else <real*>p.velocity + w0
-    while start < p.last:
-        rows = min(p.batch_size, p.last - start)
-        gather[real](p, start, rows, team, member, NULL)
+    cdef Py_ssize_t reached = steps[real](p, p.last, team, member, NULL)
+    if reached < p.last:                            # the weights are lost: take the good steps again, to the same bits
         sync(team)
-        forward[real](p, rows, team, member, NULL)
-        value = loss_of_rows(p.loss, rows, top.n_out, <const real*>top.y, <const real*>p.target, <real*>top.dz, p.row_loss,
-                             top.activation, <const real*>(top.y if top.keep == NULL else top.keep), team, member)
-        if not isfinite(value):
-            return
-        backward[real](p, rows, team, member, NULL)
-        sync(team)
-        p.finite[member] = update_is_finite(&sgd, w1 - w0, <real*>p.weights + w0, <real*>p.gradients + w0, velocity)
-        sync(team)
-        for m in range(team.size):
-            if not p.finite[m]:
-                return
-        update(&sgd, w1 - w0, <real*>p.weights + w0, <real*>p.gradients + w0, velocity)
-        start += rows
-        if member == 0:
-            p.total += value * rows
-            p.done = start - p.first
-        sync(team)
+        steps[real](p, reached, team, member, NULL)
+    exchange_all[real](p, first_rectangle(p, member, team.size), first_rectangle(p, member + 1, team.size), False, NULL)
+    if member == 0:
+        p.done = reached - p.first
 
 
 cdef void train_team(void* job, Team* team, int member) noexcept nogil:
@@ -166,86 +380,106 @@ cdef Source source_of(cnp.ndarray a) except *:
 cdef class Plan:
     """Buffers and loops for training one network; the same as ``reference.Plan``, compiled."""
     cdef Training t
-    cdef object arrays                  # keeps weights, gradients and velocity alive
+    cdef object arrays                  # keeps weights and velocity alive
     cdef Arena arena
-    cdef Py_ssize_t flops_per_row
     cdef readonly Py_ssize_t batch_size
     cdef public int n_threads
 
-    def __cinit__(self, layers, cnp.ndarray weights, cnp.ndarray gradients, velocity, Py_ssize_t batch_size, int loss, int n_threads):
+    def __cinit__(self, layers, cnp.ndarray weights, velocity, Py_ssize_t batch_size, int loss, int n_threads):
         cdef Training* t = &self.t
+        cdef Py_ssize_t n = len(layers), at = 0, P = len(weights)
         cdef Layer* layer
-        cdef Py_ssize_t i, at = 0, size, workspace = 0
-        cdef Gemm g
-        self.arrays = (weights, gradients, velocity)
+        cdef int l
+        t.is_double = is_double(weights)
+        t.n_layers, t.loss, t.batch_size, t.n_weights = n, loss, batch_size, P
+        t.weights = <char*>vector(weights, t.is_double, P)
+        t.velocity = NULL if velocity is None else <char*>vector(velocity, t.is_double, P)
+        self.arrays = (weights, velocity)
         self.batch_size, self.n_threads = batch_size, n_threads
-        t.is_double = cnp.PyArray_TYPE(weights) == cnp.NPY_FLOAT64
-        size = 8 if t.is_double else 4
-        t.batch_size, t.loss, t.n_layers = batch_size, loss, len(layers)
-        t.n_inputs, t.n_targets, t.n_weights = layers[0][0], layers[t.n_layers - 1][1], weights.size
-        t.weights = vector(weights, t.is_double, t.n_weights)
-        t.gradients = vector(gradients, t.is_double, t.n_weights)
-        t.velocity = NULL if velocity is None else vector(velocity, t.is_double, t.n_weights)
-        for n_in, n_out, _, _ in layers:
-            for m, n, k in ((batch_size, n_out, n_in), (n_out, n_in, batch_size), (batch_size, n_in, n_out)):
-                g = product(t.is_double, m, n, k, NULL)
-                workspace = max(workspace, workspace_bytes(&g))
-            self.flops_per_row += 6 * n_in * n_out
-        self.arena = arena = Arena()
-        arena.reserve(sum(3 * batch_size * n_out * size + 3 * 64 for _, n_out, _, _ in layers)
-                      + batch_size * ((t.n_inputs + t.n_targets) * size + 8) + MAX_TEAM * sizeof(bint) + workspace
-                      + len(layers) * sizeof(Layer) + 8 * 64)
-        t.layers = <Layer*>arena.take(len(layers) * sizeof(Layer))
-        t.x = arena.take(batch_size * t.n_inputs * size)
-        t.target = arena.take(batch_size * t.n_targets * size)
-        t.row_loss = <double*>arena.take(batch_size * sizeof(double))
-        t.finite = <bint*>arena.take(MAX_TEAM * sizeof(bint))
-        t.workspace = arena.take(workspace)
-        for i, (n_in, n_out, activation, has_bias) in enumerate(layers):
-            layer = &t.layers[i]
+        self.arena = Arena()
+        self.arena.reserve(0)
+        self.lay_out(layers)            # counts the bytes
+        self.arena.reserve(self.arena.used)
+        at = self.lay_out(layers)
+        if at != P:
+            raise ValueError(f"the layers hold {at} weights and biases, the flat array {P}")
+
+    cdef Py_ssize_t lay_out(self, layers) except -1:
+        """Places of all buffers in the arena; the number of weights and biases."""
+        cdef Training* t = &self.t
+        cdef Arena arena = self.arena
+        cdef Py_ssize_t size = 8 if t.is_double else 4, NR = NV * VECTOR_BYTES // size, at = 0, rows = t.batch_size
+        cdef list rectangles = rectangles_of(layers)
+        cdef Layer layer
+        cdef Layer* kept = <Layer*>arena.take(t.n_layers * sizeof(Layer))
+        cdef Matrix x = self.matrix(rows, layers[0][0], size)
+        t.layers = kept
+        for l, (n_in, n_out, activation, has_bias) in enumerate(layers):
             layer.n_in, layer.n_out, layer.activation = n_in, n_out, activation
-            layer.weight, layer.dweight = <char*>t.weights + at * size, <char*>t.gradients + at * size
+            layer.weight_at = at
             at += n_in * n_out
-            layer.bias = layer.dbias = NULL
-            if has_bias:
-                layer.bias, layer.dbias = <char*>t.weights + at * size, <char*>t.gradients + at * size
-                at += n_out
-            layer.y = arena.take(batch_size * n_out * size)
-            layer.dz = arena.take(batch_size * n_out * size)
-            layer.keep = arena.take(batch_size * n_out * size) if activation in KEEPS_INPUT else NULL
-        if at != t.n_weights:
-            raise ValueError(f"the layers hold {at} weights and biases, the flat array {t.n_weights}")
+            layer.bias_at = at if has_bias else -1
+            at += n_out if has_bias else 0
+            layer.weight = arena.take(ceil_div(n_in, NR) * NR * n_out * size)
+            layer.turned_weight = arena.take(ceil_div(n_out, NR) * NR * n_in * size)
+            layer.bias = arena.take(ceil_div(n_out, NR) * NR * size)
+            layer.velocity = layer.bias_velocity = NULL
+            if t.velocity != NULL:
+                layer.velocity = arena.take(ceil_div(n_in, NR) * NR * n_out * size)
+                layer.bias_velocity = arena.take(n_out * size)
+            layer.x, layer.y = x, self.matrix(rows, n_out, size)
+            layer.kept = self.matrix(rows, n_out, size) if activation in KEEPS_INPUT else layer.y
+            layer.dz = self.matrix(rows, n_out, size)
+            x = layer.y
+            if kept != NULL:
+                kept[l] = layer
+        t.target = self.matrix(rows, layers[len(layers) - 1][1], size)
+        t.row_loss = <double*>arena.take(rows * sizeof(double))
+        t.finite = <bint*>arena.take(MAX_TEAM * sizeof(bint))
+        t.n_rectangles = len(rectangles)
+        t.rectangles = <Rectangle*>arena.take(len(rectangles) * sizeof(Rectangle))
+        if kept != NULL:
+            before = 0
+            for q, (l, o0, o1, i0, i1) in enumerate(rectangles):
+                t.rectangles[q] = Rectangle(l, o0, o1, i0, i1, before)
+                before += (o1 - o0) * (i1 - i0)
+        return at
 
-    def set_sgd(self, double lr, double momentum, bint nesterov, double weight_decay):
-        """Hyperparameters of the following steps."""
-        self.t.lr, self.t.momentum, self.t.nesterov, self.t.weight_decay = lr, momentum, nesterov, weight_decay
+    cdef Matrix matrix(self, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t size):
+        """Rows an odd number of cache lines apart, so that columns do not crowd into few sets of the caches."""
+        cdef Py_ssize_t lines = ceil_div(n * size, 64) | 1
+        return Matrix(self.arena.take(rows * lines * 64), lines * 64 // size)
 
-    @property
-    def total(self):
-        """Sum of loss times rows over the steps since it was last set to 0."""
-        return self.t.total
-
-    @total.setter
-    def total(self, double value):
-        self.t.total = value
-
-    def run(self, cnp.ndarray x, cnp.ndarray target, order, Py_ssize_t first, Py_ssize_t last):
-        """Steps over the rows order[first:last]; see ``reference.Plan.run``."""
+    def run(self, cnp.ndarray x, cnp.ndarray target, order, Py_ssize_t first, Py_ssize_t last, sgd, gradients=None):
+        """Steps over the rows order[first:last]; see README.md."""
         cdef Training* t = &self.t
         cdef Py_ssize_t n = len(x)
         t.x_source, t.target_source = source_of(x), source_of(target)
         t.is_target_input = target is x
-        if cnp.PyArray_DIM(x, 1) != t.n_inputs or cnp.PyArray_DIM(target, 1) != t.n_targets or len(target) != n:
+        if cnp.PyArray_DIM(x, 1) != t.layers[0].n_in or cnp.PyArray_DIM(target, 1) != t.layers[t.n_layers - 1].n_out or len(target) != n:
             raise ValueError(f"x and target of shapes {(<object>x).shape} and {(<object>target).shape} do not fit the plan")
         if not 0 <= first <= last <= (n if order is None else len(order)):
             raise ValueError(f"rows {first} to {last} are not in the data")
-        t.order = NULL if order is None else rows_of(order, n)
-        t.first, t.last, t.done = first, last, 0
-        cdef void* buffer = t.target
-        if t.is_target_input:
-            t.target = t.x
-        cdef int n_threads = team_size(self.flops_per_row * min(t.batch_size, last - first), self.n_threads)
+        t.order = NULL if order is None else rows_of(order, first, last, n)
+        t.gradients = NULL if gradients is None else <char*>vector(gradients, t.is_double, t.n_weights)
+        lr, momentum, nesterov, weight_decay = sgd
+        t.sgd = SGD(lr, momentum, weight_decay, nesterov)
+        t.first, t.last, t.done, t.total = first, last, 0, 0
+        cdef int n_threads = team_size(6.0 * t.n_weights * min(t.batch_size, last - first), self.n_threads)
         with nogil:
             run_team(train_team, t, n_threads)
-        t.target = buffer
-        return t.done
+        return t.done, t.total
+
+
+def rectangles_of(layers):
+    """(layer, o0, o1, i0, i1) for all weights: BLOCK x BLOCK where that makes many, else half of it each way."""
+    for block in (BLOCK, BLOCK // 2):
+        found = [
+            (l, o, min(o + block, n_out), i, min(i + block, n_in))
+            for l, (n_in, n_out, _, _) in enumerate(layers)
+            for i in range(0, n_in, block)
+            for o in range(0, n_out, block)
+        ]
+        if len(found) >= 32:
+            break
+    return found

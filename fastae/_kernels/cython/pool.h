@@ -108,6 +108,7 @@ static void pool_grow(int n)
     pthread_sigmask(SIG_SETMASK, &all, &old);
     pthread_attr_init(&detached);
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&detached, 1 << 20); /* some systems give less than a plan's 80 KB by default */
     while (pool.workers < n) {
         Worker *w = &pool.worker[pool.workers];
         memset(w, 0, sizeof *w);

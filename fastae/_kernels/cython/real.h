@@ -1,9 +1,11 @@
 /* All that is compiled once per element type. */
 #include "vector.h"
 #include "tile.h"
+#include "transpose.h"
 #include "elementwise.h"
 
 #undef REAL
+#undef REAL_BYTES
 #undef INT
 #undef SUFFIX
 #undef REAL_IS_FLOAT

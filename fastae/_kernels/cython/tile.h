@@ -1,4 +1,6 @@
-/* The register tile, where nearly all the time goes: out[mr][NR] = sum over k of a[i*rs + k*cs] * b[k*ldb + j].
+/* The register tile, where nearly all the time goes:
+ *
+ *     out[i*ldo + j] = start[j] + sum over k of a[i*rs + k*cs] * b[k*ldb + j]     i < mr, j < nv * LANES
  *
  * The tile keeps MR x NV vector accumulators in registers for the whole of k. Each step loads NV vectors of b, and for each
  * of the mr rows broadcasts one element of a into NV multiply-adds. MR and NV follow from the registers:
@@ -15,19 +17,20 @@
  */
 #define NR (NV * LANES)
 
-#define TILE(mr, nv)                                                                                                    \
-    static void N(tile_##mr##x##nv)(ptrdiff_t kc, const REAL *restrict a, ptrdiff_t rs, ptrdiff_t cs, const REAL *restrict b, ptrdiff_t ldb, \
-                                    REAL *restrict out)                                                                 \
-    {                                                                                                                   \
-        vec acc[mr][nv];                                                                                                \
-        UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (vec){0};                   \
-        for (ptrdiff_t k = 0; k < kc; k++, a += cs, b += ldb) {                                                              \
-            vec row[nv];                                                                                                \
-            UNROLL for (int j = 0; j < nv; j++) row[j] = N(load)(b + j * LANES);                                        \
-            UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] += row[j] * a[i * rs];    \
-        }                                                                                                               \
-        UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++)                                         \
-            N(store)(out + i * NR + j * LANES, acc[i][j]);                                                              \
+#define TILE(mr, nv)                                                                                                   \
+    static void N(tile_##mr##x##nv)(ptrdiff_t kc, const REAL *restrict a, ptrdiff_t rs, ptrdiff_t cs,                  \
+                                    const REAL *restrict b, ptrdiff_t ldb, const REAL *restrict start,                 \
+                                    REAL *restrict out, ptrdiff_t ldo)                                                 \
+    {                                                                                                                  \
+        vec acc[mr][nv];                                                                                               \
+        UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = N(load)(start + j * LANES); \
+        for (ptrdiff_t k = 0; k < kc; k++, a += cs, b += ldb) {                                                        \
+            vec row[nv];                                                                                               \
+            UNROLL for (int j = 0; j < nv; j++) row[j] = N(load)(b + j * LANES);                                       \
+            UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] += row[j] * a[i * rs];   \
+        }                                                                                                              \
+        UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++)                                        \
+            N(store)(out + i * ldo + j * LANES, acc[i][j]);                                                            \
     }
 
 #if NV == 3
@@ -47,12 +50,15 @@
 
 EACH_MR(TILES)
 
-typedef void (*N(tile_function))(ptrdiff_t, const REAL *, ptrdiff_t, ptrdiff_t, const REAL *, ptrdiff_t, REAL *);
+typedef void (*N(tile_function))(ptrdiff_t, const REAL *, ptrdiff_t, ptrdiff_t, const REAL *, ptrdiff_t, const REAL *, REAL *,
+                                 ptrdiff_t);
 static const N(tile_function) N(tiles)[MR][NV] = {EACH_MR(NAMES)};
+static const REAL N(zeros)[NR] __attribute__((aligned(64))); /* where a sum starts that has no bias */
 
-INLINE void N(tile)(int mr, int nv, ptrdiff_t kc, const REAL *a, ptrdiff_t rs, ptrdiff_t cs, const REAL *b, ptrdiff_t ldb, REAL *out)
+INLINE void N(tile)(int mr, int nv, ptrdiff_t kc, const REAL *a, ptrdiff_t rs, ptrdiff_t cs, const REAL *b, ptrdiff_t ldb,
+                    const REAL *start, REAL *out, ptrdiff_t ldo)
 {
-    N(tiles)[mr - 1][nv - 1](kc, a, rs, cs, b, ldb, out);
+    N(tiles)[mr - 1][nv - 1](kc, a, rs, cs, b, ldb, start ? start : N(zeros), out, ldo);
 }
 
 /* Multiply-adds from registers to registers, enough of them in flight for any core: what the peak is measured with. */

@@ -7,7 +7,7 @@
  * Largest errors over all float32 inputs, tested in tests/test_activations.py: exp 1.1 ulp, log 1.2, sigmoid 2.3, tanh 2.5.
  * No approximate reciprocals (they differ between AMD and Intel), no reassociation: equal bits wherever FMA exists.
  */
-#define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
+#define LANES (VECTOR_BYTES / REAL_BYTES)
 
 typedef REAL N(vec) __attribute__((vector_size(VECTOR_BYTES)));
 typedef REAL N(vec_u) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias)); /* any address */
