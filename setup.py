@@ -4,6 +4,7 @@ A machine's compiler that lacks a flag builds the instruction sets that remain; 
 """
 
 import platform
+from glob import glob
 
 import numpy
 from Cython.Build import cythonize
@@ -32,6 +33,7 @@ def extension(name, flags=()):
     return Extension(
         f"{FOLDER.replace('/', '.')}.{name}",
         [f"{FOLDER}/{name}.pyx"],
+        depends=[*glob(f"{FOLDER}/*.[hp]*"), "setup.py"],
         include_dirs=[FOLDER, numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=[*FLAGS, *flags],

@@ -109,7 +109,10 @@ class Linear:
         -------
         array (samples, n_out)
         """
-        x = _check.converted(_check.samples(x, "x", self.n_in), self.dtype, "x")
+        given = _check.samples(x, "x", self.n_in)
+        x = _check.converted(given, self.dtype, "x")
+        if np.may_share_memory(x, given):
+            x = x.copy()  # the caller may overwrite it before backward
         y = np.empty((len(x), self.n_out), self.dtype)
         keep = np.empty_like(y) if self.activation_number in KEEPS_INPUT else None
         self.kernels.linear(x, self._weight, self._bias, self.activation_number, y, keep, check_threads(n_threads))

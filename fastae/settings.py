@@ -46,6 +46,14 @@ def set_backend(name: str) -> None:
     _backend = name
 
 
+def configure(backend: str | None, n_threads: int | None) -> None:
+    """Both of the above, each where it is given."""
+    if backend is not None:
+        set_backend(backend)
+    if n_threads is not None:
+        set_num_threads(n_threads)
+
+
 def kernels(backend: str | None = None) -> ModuleType:
     """Kernels of a backend, or of the default one."""
     return _kernels.load(backend or get_backend())

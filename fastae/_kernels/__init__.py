@@ -5,7 +5,7 @@ from types import ModuleType
 
 # Name, module, and how to get it where it is missing. The first that loads is the default.
 BACKENDS = {
-    "cython": ("fastae._kernels.cython", "reinstall fastae where a C compiler (gcc or clang) is present"),
+    "cython": ("fastae._kernels.cython", "install fastae where gcc or clang is present (a source folder: pip install -e .)"),
     "numpy": ("fastae._kernels.reference", ""),
 }
 

@@ -14,6 +14,8 @@ cdef extern from "engine.h" nogil:
                   const float* start, float* out, Py_ssize_t ldo)
     void tile_f64(int mr, int nv, Py_ssize_t kc, const double* a, Py_ssize_t rs, Py_ssize_t cs, const double* b, Py_ssize_t ldb,
                   const double* start, double* out, Py_ssize_t ldo)
+    void transpose_f32(const float* source, Py_ssize_t lds, float* target, Py_ssize_t ldt)
+    void transpose_f64(const double* source, Py_ssize_t lds, double* target, Py_ssize_t ldt)
 
 
 cdef struct Gemm:
@@ -33,9 +35,10 @@ cdef struct Gemm:
     void* workspace         # of workspace_bytes()
 
 
-# KC * MR and KC * NR elements are one tile's operands: at 512, 16 KB of A stay in L1 while 96 KB of B stream from L2. MC: the
-# packed block of A fills half of a 512 KB L2. NC: the packed block of B, 4 MB in float32, stays in the shared L3.
-cdef Py_ssize_t MC = 120, KC = 512, NC = 2016
+# In float32 with AVX-512: a tile of A, MR x KC, is 16 KB and stays in L1 while a block of B passes by in panels of 96 KB; that
+# block, KC x NC, is 4 MB and stays in the shared L3; the packed block of A, MC x KC, is 288 KB and stays in a 512 KB L2. float64
+# takes twice as much of each. MC is a multiple of every MR, NC of every NR.
+cdef Py_ssize_t MC = 144, KC = 512, NC = 2016
 
 
 cdef inline void tile(int mr, int nv, Py_ssize_t kc, const real* a, Py_ssize_t rs, Py_ssize_t cs, const real* b, Py_ssize_t ldb,
@@ -68,6 +71,22 @@ cdef Py_ssize_t workspace_bytes(const Gemm* g) noexcept nogil:
     return (a_rows + b_columns) * kc * (8 if g.is_double else 4) + 2 * 64
 
 
+cdef inline void transpose(const real* source, Py_ssize_t lds, real* target, Py_ssize_t ldt) noexcept nogil:
+    if real is float:
+        transpose_f32(source, lds, target, ldt)
+    else:
+        transpose_f64(source, lds, target, ldt)
+
+
+cdef inline void transpose_edge(const real* source, Py_ssize_t lds, real* target, Py_ssize_t ldt, Py_ssize_t m,
+                                Py_ssize_t n) noexcept nogil:
+    """target[j, i] := source[i, j] for i < m, j < n."""
+    cdef Py_ssize_t i, j
+    for i in range(m):
+        for j in range(n):
+            target[j * ldt + i] = source[i * lds + j]
+
+
 cdef void pack_a(real* packed, const real* A, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t mc, Py_ssize_t kc,
                  Team* team, int member) noexcept nogil:
     """A[:mc, :kc] as tiles of MR rows, each [kc][MR]."""
@@ -91,8 +110,8 @@ cdef void pack_a(real* packed, const real* A, Py_ssize_t rs, Py_ssize_t cs, Py_s
 cdef void pack_b(real* packed, const real* B, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t kc, Py_ssize_t nc,
                  Team* team, int member) noexcept nogil:
     """B[:kc, :nc] as panels of NR columns, each [kc][NR], the last one filled up with zeros."""
-    cdef Py_ssize_t NR = NV * vector_lanes[real](NULL)
-    cdef Py_ssize_t panels = ceil_div(nc, NR), t, j, k, nr, k0, k1
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes
+    cdef Py_ssize_t panels = ceil_div(nc, NR), t, j, k, nr, s
     cdef const real* b
     cdef real* p
     for t in range(panels * member // team.size, panels * (member + 1) // team.size):
@@ -104,12 +123,19 @@ cdef void pack_b(real* packed, const real* B, Py_ssize_t rs, Py_ssize_t cs, Py_s
         if cs == 1:
             for k in range(kc):
                 memcpy(p + k * NR, b + k * rs, nr * sizeof(real))
+        elif rs == 1:                                      # x W^T, W row-major
+            for s in range(ceil_div(nr, lanes)):
+                j = s * lanes
+                k = 0
+                if j + lanes <= nr:
+                    while k + lanes <= kc:
+                        transpose(b + j * cs + k, cs, p + k * NR + j, NR)
+                        k += lanes
+                transpose_edge(b + j * cs + k, cs, p + k * NR + j, NR, min(lanes, nr - j), kc - k)
         else:
-            for k0 in range(0, kc, 16):                    # one cache line of each column at a time
-                k1 = min(k0 + 16, kc)
+            for k in range(kc):
                 for j in range(nr):
-                    for k in range(k0, k1):
-                        p[k * NR + j] = b[k * rs + j * cs]
+                    p[k * NR + j] = b[k * rs + j * cs]
 
 
 cdef void store_tile(const Gemm* g, real* acc, Py_ssize_t i0, Py_ssize_t j0, int mr, Py_ssize_t nr,
@@ -147,7 +173,7 @@ cdef void store_tile(const Gemm* g, real* acc, Py_ssize_t i0, Py_ssize_t j0, int
 cdef void gemm(const Gemm* g, Team* team, int member, real* _) noexcept nogil:
     cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes
     cdef Py_ssize_t m_blocks = ceil_div(g.M, MC), k_blocks = max(ceil_div(g.K, KC), 1), n_block, k_block, m_block
-    cdef Py_ssize_t jc, pc, ic, nc, kc, mc, tiles, rows, t, i, j, nr, rs, cs
+    cdef Py_ssize_t jc, pc, ic, nc, kc, mc, tiles, panels, t, i, j, nr, rs, cs
     cdef int mr, nv
     cdef real space[TILE_ELEMENTS + 64]
     cdef real* acc = <real*>align(space)
@@ -155,9 +181,10 @@ cdef void gemm(const Gemm* g, Team* team, int member, real* _) noexcept nogil:
     cdef const real* a
     cdef real* packed_b = <real*>align(g.workspace)
     cdef real* packed_a
-    # A row-major A is read in place where it is used a few times only; rows a multiple of 1 KB apart share few L1 sets.
+    # A row-major A is read in place. Not so rows or columns a multiple of 1 KB apart, which share few sets of L1, nor columns that
+    # are used often.
     cdef Py_ssize_t stride = g.csa if g.rsa == 1 else g.rsa
-    cdef bint in_place = g.N <= 4 * NR and (stride * sizeof(real)) % 1024 != 0
+    cdef bint in_place = (g.csa == 1 or g.N <= 4 * NR) and (stride * sizeof(real)) % 1024 != 0
     for n_block in range(ceil_div(g.N, NC)):                                            # C[:, jc:jc+nc]
         jc = n_block * NC
         nc = min(NC, g.N - jc)
@@ -174,11 +201,11 @@ cdef void gemm(const Gemm* g, Team* team, int member, real* _) noexcept nogil:
                     pack_a(packed_a, A, g.rsa, g.csa, mc, kc, team, member)
                 if not in_place or m_block == 0:
                     sync(team)
-                rows = ceil_div(mc, MR)
-                tiles = rows * ceil_div(nc, NR)
+                panels = ceil_div(nc, NR)
+                tiles = ceil_div(mc, MR) * panels
                 for t in range(tiles * member // team.size, tiles * (member + 1) // team.size):
-                    i = t % rows * MR                                                   # C[ic+i:+mr, jc+j:+nr]
-                    j = t // rows * NR
+                    i = t // panels * MR                                                # C[ic+i:+mr, jc+j:+nr]
+                    j = t % panels * NR
                     mr = <int>min(MR, mc - i)
                     nr = min(NR, nc - j)
                     a = A + i * g.rsa if in_place else packed_a + i * kc

@@ -9,6 +9,8 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 from fastae._kernels.cython._runtime cimport Team, run_team, sync
 
+from time import perf_counter
+
 from fastae._kernels.names import KEEPS_INPUT
 
 cnp.import_array()
@@ -144,6 +146,27 @@ cdef int set_operands(Gemm* g, cnp.ndarray a, cnp.ndarray b) except -1:
     g.rsa, g.csa = cnp.PyArray_STRIDE(a, 0) // size, cnp.PyArray_STRIDE(a, 1) // size
     g.rsb, g.csb = cnp.PyArray_STRIDE(b, 0) // size, cnp.PyArray_STRIDE(b, 1) // size
     return 0
+
+
+cdef extern from "engine.h" nogil:
+    float fma_chain_f32(Py_ssize_t rounds)
+    enum: CHAIN_OPERATIONS
+
+
+cdef void peak_team(void* job, Team* team, int member) noexcept nogil:
+    (<float*>job)[16 * member] = fma_chain_f32(4000000)
+
+
+def peak(int n_threads):
+    """GFLOP/s of float32 multiply-adds from registers to registers: the best of some tries, on n_threads threads."""
+    cdef float results[16 * MAX_TEAM]
+    best = float("inf")
+    for _ in range(15):
+        start = perf_counter()
+        with nogil:
+            run_team(peak_team, results, n_threads)
+        best = min(best, perf_counter() - start)
+    return 4000000.0 * CHAIN_OPERATIONS * n_threads / best / 1e9
 
 
 def matmul(cnp.ndarray a, cnp.ndarray b, cnp.ndarray c, double alpha, double beta, int n_threads):

@@ -12,26 +12,6 @@
 # each update. The flat arrays are written at the end of a run: until then they hold the weights before it, and serve to start
 # again when a step fails. Padding to whole vectors holds numbers that nothing depends on.
 
-cdef extern from "engine.h" nogil:
-    void transpose_f32(const float* source, Py_ssize_t lds, float* target, Py_ssize_t ldt)
-    void transpose_f64(const double* source, Py_ssize_t lds, double* target, Py_ssize_t ldt)
-
-cdef inline void transpose(const real* source, Py_ssize_t lds, real* target, Py_ssize_t ldt) noexcept nogil:
-    if real is float:
-        transpose_f32(source, lds, target, ldt)
-    else:
-        transpose_f64(source, lds, target, ldt)
-
-
-cdef inline void transpose_edge(const real* source, Py_ssize_t lds, real* target, Py_ssize_t ldt, Py_ssize_t m,
-                                Py_ssize_t n) noexcept nogil:
-    """target[j, i] := source[i, j] for i < m, j < n."""
-    cdef Py_ssize_t i, j
-    for i in range(m):
-        for j in range(n):
-            target[j * ldt + i] = source[i * lds + j]
-
-
 cdef enum:
     ROWS = 64                       # 64 rows of 1000 float32 are 256 KB, half of a small L2
     BLOCK = 96                      # a multiple of every MR and NR; 36 KB of float32

@@ -6,7 +6,7 @@
  * of the mr rows broadcasts one element of a into NV multiply-adds. MR and NV follow from the registers:
  * MR * NV accumulators + NV of b + 1 broadcast must fit, and MR * NV >= latency * FMAs per cycle (4 * 2) to hide latency.
  *
- *     AVX-512  32 registers  8 x 3  24 + 3 + 1     loads per FMA 11/24, the lowest of the shapes that fit
+ *     AVX-512  32 registers  8 x 3  24 + 3 + 1     11 loads to 24 FMAs; batches are often a multiple of 8
  *     AVX2     16 registers  6 x 2  12 + 2 + 1     the shape of BLIS haswell/zen
  *     NEON     32 registers  8 x 2  16 + 2 + 1     GCC spills 24 accumulators here
  *     SSE2     16 registers  4 x 2   8 + 2 + 1     plus a product, as there is no FMA

@@ -1,0 +1,7 @@
+"""``python -m fastae`` is the command ``fastae``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,153 @@
+"""The command line: ``fastae train | encode | decode | reconstruct | score | bench | info``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from . import _check, benchmark, settings, train_command
+from ._kernels import BACKENDS
+from ._kernels.names import ACTIVATIONS, LOSSES
+from .files import READABLE, file_stem, read_samples, write_matrix
+from .persistence import load
+from .trainer import DivergenceError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Returns the exit code: 0, 1 for a diverged training, 2 for bad input, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (OSError, ValueError, TypeError, ImportError) as error:
+        print(f"fastae {options.command}: {_words(error)}", file=sys.stderr)
+        return 2
+    except DivergenceError as error:
+        print(f"fastae {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"fastae {options.command}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fastae", description="Trains and runs autoencoders on a CPU, fast.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    training = commands.add_parser("train", help="train an autoencoder, by default on handwritten digits")
+    training.add_argument("--data", default="digits", metavar="FILE", help=f"{READABLE}; default: digits that fastae ships")
+    training.add_argument("--layers", type=_layers, metavar="N-N-N", help="widths, as 64-32-8-32-64 or its half 64-32-8")
+    training.add_argument("--epochs", type=_positive, metavar="N", help="default: about a million samples, at most 500 epochs")
+    training.add_argument("--lr", type=float, metavar="X", help="learning rate; default 1 for data from 0 to 1, else 0.02")
+    training.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="default 32")
+    training.add_argument("--loss", choices=LOSSES, default="mse", help="default mse")
+    training.add_argument("--activation", choices=ACTIVATIONS, default="silu", help="of hidden layers; default silu")
+    training.add_argument("--seed", type=_seed, default=0, metavar="N", help="of split, weights and order; default 0")
+    training.add_argument("--output", type=Path, metavar="FOLDER", help="default fastae-NAME, NAME being that of the data")
+    _machine(training)
+    training.set_defaults(run=train)
+
+    for name, what, source in (
+        ("encode", "codes of samples", "samples"),
+        ("decode", "samples from codes", "codes"),
+        ("reconstruct", "reconstructions of samples", "samples"),
+        ("score", "mean squared error of each sample's reconstruction", "samples"),
+    ):
+        command = commands.add_parser(name, help=what)
+        command.add_argument("model", type=Path, help="a model file")
+        command.add_argument("data", help=f"{source}: {READABLE}" + ("" if name == "decode" else ", or the word digits"))
+        command.add_argument("--output", type=Path, metavar="FILE", help=f".npy, .npz or .csv; default NAME-{name}.npy")
+        _machine(command)
+        command.set_defaults(run=apply)
+
+    measure = commands.add_parser("bench", help="measure against NumPy on this machine")
+    measure.add_argument("--threads", type=_positive, metavar="N", help="default: all that the process may use")
+    measure.set_defaults(run=bench)
+
+    commands.add_parser("info", help="versions, instruction set, threads, backends").set_defaults(run=info)
+    return parser
+
+
+def _machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=_positive, metavar="N", help="default: all that the process may use")
+    parser.add_argument("--backend", choices=list(BACKENDS), help="default: the fastest that this machine has")
+
+
+def _positive(text: str) -> int:
+    try:
+        return _check.positive_integer(int(text), "value")
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes a positive integer, got {text!r}") from None
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"takes an integer >= 0, got {text!r}")
+    return int(text)
+
+
+def _layers(text: str) -> list[int]:
+    """Widths from the input to the code: the whole network's, if they mirror each other, are cut in the middle."""
+    try:
+        widths = [int(part) for part in text.split("-")]
+    except ValueError:
+        widths = []
+    if len(widths) < 2 or min(widths) < 1:
+        raise argparse.ArgumentTypeError(f"takes at least two widths, as 64-32-8-32-64 or 64-32-8; got {text!r}")
+    return widths[: len(widths) // 2 + 1] if len(widths) % 2 and widths == widths[::-1] else widths
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train on a file, and say how well and how fast."""
+    settings.configure(options.backend, options.threads)
+    x, labels = read_samples(options.data)
+    train_command.run(
+        x,
+        labels,
+        name=file_stem(options.data),
+        sizes=options.layers,
+        epochs=options.epochs,
+        lr=options.lr,
+        batch_size=options.batch_size,
+        loss=options.loss,
+        activation=options.activation,
+        seed=options.seed,
+        output=options.output,
+    )
+
+
+def apply(options: argparse.Namespace) -> None:
+    """encode, decode, reconstruct, score: a model on a file."""
+    settings.configure(options.backend, options.threads)
+    model = load(options.model)
+    x, _ = read_samples(options.data)
+    output = options.output or Path(f"{file_stem(options.data)}-{options.command}.npy")
+    if options.command == "score":
+        result = model.reconstruction_error(x)
+        worst = int(np.argmax(result))
+        print(f"mean {result.mean():.6f}, median {np.median(result):.6f}, largest {result[worst]:.6f} (row {worst})")
+    else:
+        result = getattr(model, options.command)(x)
+    write_matrix(output, result)
+    print(f"wrote {output}: {' x '.join(map(str, result.shape))} {result.dtype}")
+
+
+def bench(options: argparse.Namespace) -> None:
+    """Measure against NumPy."""
+    settings.configure(None, options.threads)
+    benchmark.run(settings.get_num_threads())
+
+
+def info(options: argparse.Namespace) -> None:
+    """Versions and what the machine has."""
+    settings.show_versions()

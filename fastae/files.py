@@ -1,0 +1,118 @@
+"""Matrices in files that people have: .npy, .npz, .csv, idx."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from ._check import Array
+from .datasets import load_digits, load_idx
+from .persistence import write_atomically
+
+READABLE = ".npy, .npz, .csv or idx (gzipped or not)"
+_NAMES = ("x", "X", "data", "images")  # of the array that is meant, in an .npz of several
+
+
+def read_matrix(path: str | os.PathLike[str]) -> Array:
+    """Samples from a file, (samples, features); images of more dimensions are flattened.
+
+    Raises
+    ------
+    OSError
+        The file is missing or unreadable.
+    ValueError
+        It is not what its name says, is cut short, or holds no matrix.
+    """
+    path = Path(path)
+    with open(path, "rb"):  # the system's own words for a missing or unreadable file
+        pass
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        x = _npy(path)
+    elif suffix == ".npz":
+        x = _npz(path)
+    elif suffix == ".csv":
+        x = _csv(path)
+    elif suffix in ("", ".gz") or "idx" in path.name:
+        x = load_idx(path)
+    else:
+        raise ValueError(f"{path}: the name ends in {suffix!r}; {READABLE} is read")
+    if x.ndim < 2:
+        raise ValueError(f"{path} holds an array of shape {x.shape}; (samples, features) is needed")
+    return x.reshape(len(x), -1)
+
+
+def read_samples(name: str) -> tuple[Array, Array | None]:
+    """Samples from a file, or, by the name "digits" where there is no such file, the embedded digits with their labels."""
+    if name == "digits" and not Path(name).exists():
+        return load_digits()
+    return read_matrix(name), None
+
+
+def file_stem(name: str) -> str:
+    """What is left of a file's name without folders and endings."""
+    return Path(name).name.partition(".")[0]
+
+
+def write_matrix(path: str | os.PathLike[str], x: Array) -> None:
+    """An array to a .npy, .npz or .csv file, by its name; an old file is replaced once the new one is whole."""
+    path = Path(path)
+    data = io.BytesIO()
+    if path.suffix == ".npy":
+        np.save(data, x)
+    elif path.suffix == ".npz":
+        np.savez_compressed(data, x=x)
+    elif path.suffix == ".csv":
+        np.savetxt(data, x, delimiter=",", fmt="%.9g")
+    else:
+        raise ValueError(f"{path}: the name ends in {path.suffix!r}; .npy, .npz or .csv is written")
+    write_atomically(path, data.getvalue())
+
+
+def _npy(path: Path) -> Array:
+    try:
+        x: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path} is not a whole .npy file of numbers: {error}") from error
+    return x
+
+
+def _npz(path: Path) -> Array:
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            names = [stored.files[0]] if len(stored.files) == 1 else [n for n in _NAMES if n in stored.files]
+            if not names:
+                raise ValueError(f"it holds {', '.join(stored.files) or 'nothing'}; name the array x")
+            x: Array = stored[names[0]]
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not a usable .npz file: {error}") from error
+    return x
+
+
+def _csv(path: Path) -> Array:
+    """Numbers between commas; a first line in which nothing is a number holds the names of the columns."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            skip = int(_is_header(file.readline()))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # NumPy only warns of a file without numbers
+            x: Array = np.loadtxt(path, delimiter=",", ndmin=2, skiprows=skip, encoding="utf-8-sig", comments=None)
+    except (ValueError, UserWarning) as error:
+        raise ValueError(f"{path} is not a table of numbers between commas: {error}") from error
+    return x
+
+
+def _is_header(line: str) -> bool:
+    def number(cell: str) -> bool:
+        try:
+            float(cell)
+        except ValueError:
+            return False
+        return True
+
+    return bool(line.strip()) and not any(map(number, line.split(",")))

@@ -1,0 +1,146 @@
+"""The run behind ``fastae train``: split, train, compare with PCA and with NumPy, write the model and a picture."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from . import _check, settings
+from ._check import Array
+from .autoencoder import Autoencoder
+from .optim import SGD
+from .plots import training_picture
+from .trainer import Trainer
+
+_MOMENTUM = 0.9
+_NUMPY_SECONDS = 0.5  # of NumPy's training, enough for its speed
+
+
+def run(
+    x: Array,
+    labels: Array | None,
+    name: str,
+    sizes: list[int] | None,
+    epochs: int | None,
+    lr: float | None,
+    batch_size: int,
+    loss: str,
+    activation: str,
+    seed: int,
+    output: Path | None,
+) -> None:
+    """Train on samples (n, features) and print what came of it; None stands for the defaults that the command line names."""
+    x = _check.finite(_check.samples(x, "data", x.shape[1]), "data")
+    if len(x) < 2:
+        raise ValueError(f"data holds {len(x)} sample; at least two are needed, one to test with")
+    n_in = x.shape[1]
+    sizes = sizes or [n_in, max(n_in // 2, 1), max(n_in // 8, 1)]
+    if sizes[0] != n_in:
+        raise ValueError(f"--layers starts with {sizes[0]} features, the data have {n_in}")
+    output = output or Path(f"fastae-{name}")
+    output.mkdir(parents=True, exist_ok=True)
+    train, test, test_labels = _split(x, labels, seed)
+    if batch_size > len(train):
+        raise ValueError(f"--batch-size takes at most the number of training samples, {len(train)}; got {batch_size}")
+
+    unit = _in_unit_interval(train) and _in_unit_interval(test)
+    if "bce" in loss and not unit:
+        raise ValueError(f"--loss {loss} takes data from 0 to 1; take mse")
+    if not unit:
+        mean, scale = _column_scale(train)
+        train, test = ((part - mean) / scale for part in (train, test))
+    epochs = epochs or min(max(round(1e6 / len(train)), 10), 500)
+    optimizer = SGD(lr=(1.0 if unit else 0.02) if lr is None else lr, momentum=_MOMENTUM)
+    result = "sigmoid" if unit and loss != "bce_with_logits" else "identity"
+
+    def trainer(backend: str | None = None) -> Trainer:
+        model = Autoencoder(sizes, activation=activation, output_activation=result, seed=seed, backend=backend)
+        return Trainer(model, optimizer, loss=loss, batch_size=batch_size, seed=seed)
+
+    mirrored = "-".join(map(str, [*sizes, *sizes[-2::-1]]))
+    print(f"{name}: {len(train)} samples to train, {len(test)} to test; network {mirrored}, {activation}, {loss}")
+    if not unit:
+        print("values outside 0 to 1: columns standardised (errors below too); the saved model takes values as they are")
+    ours = trainer()
+    history = ours.fit(train, epochs=epochs, validation_data=test, progress=True)
+    seconds = sum(history.seconds)
+    model = ours.model
+    assert isinstance(model, Autoencoder)
+
+    own, linear = _test_errors(model, train, test, loss)
+    print(f"test error   fastae {own:.6f}   PCA of {sizes[-1]} components {linear:.6f}   ratio {own / linear:.3f}")
+    speed, numpy_speed = epochs * len(train) / seconds, _numpy_speed(trainer("numpy"), train)
+    print(
+        f"samples/s    fastae {speed:,.0f}   NumPy {numpy_speed:,.0f}   ratio {speed / numpy_speed:.1f}   "
+        f"({epochs} epochs in {seconds:.2f} s, {settings.get_num_threads()} threads, {settings.processor_name()})"
+    )
+
+    shown, rebuilt, codes = test[:2000], model.reconstruct(test[:2000]), model.encode(test[:2000])
+    if loss == "bce_with_logits":
+        rebuilt = 1 / (1 + np.exp(-rebuilt))
+    if not unit:
+        _fold_in(model, mean, scale)
+    written = [output / "model.safetensors", output / "training.png"]
+    model.save(written[0])
+    try:
+        training_picture(written[1], shown, rebuilt, codes, test_labels, history.loss, history.val_loss)
+    except ImportError:
+        written.pop()
+        print("no picture: matplotlib is missing; pip install 'fastae[plot]'", file=sys.stderr)
+    print(f"wrote        {', '.join(map(str, written))}")
+
+
+def _split(x: Array, labels: Array | None, seed: int) -> tuple[Array, Array, Array | None]:
+    """Four fifths to train, one to test, in float32 (uint8 scaled to 0 to 1)."""
+    order = np.random.default_rng(seed).permutation(len(x))
+    cut = max(len(x) // 5, 1)
+    parts = [_check.converted(x[rows], np.dtype(np.float32), "data") for rows in (order[cut:], order[:cut])]
+    return parts[0], parts[1], None if labels is None else labels[order[:cut]][:2000]
+
+
+def _in_unit_interval(x: Array) -> bool:
+    return bool(x.min() >= 0 and x.max() <= 1)
+
+
+def _column_scale(x: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of each column; 1 for a constant column."""
+    scale = x.std(axis=0, dtype=np.float64)
+    return x.mean(axis=0, dtype=np.float64).astype(x.dtype), np.where(scale > 0, scale, 1).astype(x.dtype)
+
+
+def _fold_in(model: Autoencoder, mean: Array, scale: Array) -> None:
+    """Let a model of standardised columns take and give the columns as they were: (x - m) / s into the first layer, s y + m
+    into the last, which is linear."""
+    first, last = model.layers[0], model.layers[-1]
+    assert first.bias is not None
+    assert last.bias is not None
+    first.weight = first.weight / scale
+    first.bias = first.bias - first.weight @ mean
+    last.weight = last.weight * scale[:, None]
+    last.bias = last.bias * scale + mean
+
+
+def _test_errors(model: Autoencoder, train: Array, test: Array, loss: str) -> tuple[float, float]:
+    """Mean squared errors on the test data: the model's, and that of PCA with as many components as the code."""
+    y = model.reconstruct(test)
+    if loss == "bce_with_logits":
+        y = 1 / (1 + np.exp(-y))
+    mean = train.mean(axis=0, dtype=np.float64)
+    covariance = np.cov(train, rowvar=False, dtype=np.float64).reshape(len(mean), len(mean))
+    axes = np.linalg.eigh(covariance)[1][:, -model.n_latent :]
+    centred = test - mean
+    return float(np.mean((y - test) ** 2, dtype=np.float64)), float(np.mean((centred - centred @ axes @ axes.T) ** 2))
+
+
+def _numpy_speed(trainer: Trainer, x: Array) -> float:
+    """Samples per second of the same training by the NumPy backend."""
+    trainer.fit(x[: trainer.batch_size])  # warm
+    samples, start = 0, time.perf_counter()
+    while time.perf_counter() < start + _NUMPY_SECONDS:
+        part = x[: trainer.batch_size * 100]
+        trainer.fit(part, epochs=1)
+        samples += len(part)
+    return samples / (time.perf_counter() - start)
