@@ -242,5 +242,6 @@ class Plan:
                 *_, activation, _, _, below = self.layers[i - 1]
                 linear_grad_input(dz, w, activation, kepts[i - 1], below[:n], self.n_threads)
                 dz = below[:n]
-        taken = sgd(self.weights, self._gradients, self.velocity, *hyperparameters, n_threads=self.n_threads)
+        lr, momentum, nesterov, decay = hyperparameters
+        taken = sgd(self.weights, self._gradients, self.velocity, lr, momentum, nesterov, decay, self.n_threads)
         return value if taken else None

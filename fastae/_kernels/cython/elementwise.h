@@ -72,35 +72,51 @@ static void N(differentiate)(int activation, ptrdiff_t rows, ptrdiff_t n, const 
 /* Sixteen sums in double whatever LANES is, so that every instruction set adds in the same order. */
 typedef double N(sums) __attribute__((vector_size(LANES * sizeof(double))));
 
-#define SUM(term, slope)                                                         \
-    for (ptrdiff_t i = 0; i < n; i += LANES) {                                        \
-        const vec y = N(load_upto)(out + i, n - i), t = N(load_upto)(target + i, n - i); \
-        N(store_upto)(grad + i, (slope)*scale, n - i);                           \
-        vec e = term;                                                            \
-        if (n - i < LANES) for (int l = (int)(n - i); l < LANES; l++) e[l] = 0;  \
-        sum[i / LANES % (16 / LANES)] += __builtin_convertvector(e, N(sums));    \
-    }                                                                            \
+/* The first n lanes all ones. */
+INLINE ivec N(lanes_below)(ptrdiff_t n)
+{
+    ivec number;
+    for (int l = 0; l < LANES; l++) number[l] = l;
+    return number < (INT)(n < LANES ? n : LANES);
+}
+
+#define SUM(term, slope)                                                                         \
+    for (; rows > 0; rows--, out += ld, target += ld, grad += ld_grad) {                         \
+        N(sums) sum[16 / LANES] = {{0}};                                                         \
+        for (ptrdiff_t i = 0; i < n; i += LANES) {                                               \
+            const ivec inside = N(lanes_below)(n - i);                                           \
+            const vec y = N(load)(out + i), t = N(load)(target + i);                             \
+            N(store)(grad + i, WHERE(inside, (slope)*scale, zero));                              \
+            sum[i / LANES % (16 / LANES)] += __builtin_convertvector(WHERE(inside, term, zero), N(sums)); \
+        }                                                                                        \
+        *row_loss++ = N(tree)(sum);                                                              \
+    }                                                                                            \
     break;
 
-/* grad = scale * d term / d out; returns the sum of the terms. grad may be out. */
-static double N(loss)(int loss, ptrdiff_t n, const REAL *out, const REAL *target, REAL scale, REAL *grad)
+INLINE double N(tree)(const N(sums) *sum)
 {
-    const vec floor_ = SPLAT(-100), tiny = SPLAT((REAL)1e-12); /* PyTorch's bounds for bce */
-    N(sums) sum[16 / LANES] = {{0}};
+    double total[16];
+    memcpy(total, sum, sizeof total);
+    for (int width = 8; width > 0; width /= 2)
+        for (int l = 0; l < width; l++) total[l] += total[l + width];
+    return total[0];
+}
+
+/* For each row of n elements, padded to whole vectors: row_loss = the sum of the terms, grad = scale * d term / d out, and 0 in
+ * the padding. grad may be out. */
+static void N(loss)(int loss, ptrdiff_t rows, ptrdiff_t n, const REAL *out, const REAL *target, ptrdiff_t ld, REAL scale,
+                    REAL *grad, ptrdiff_t ld_grad, double *row_loss)
+{
+    const vec zero = {0}, low = SPLAT(-100), tiny = SPLAT((REAL)1e-12); /* PyTorch's bounds for bce */
     vec p, q;
     switch (loss) {
     case HALF_SQUARED: SUM((REAL)0.5 * (y - t) * (y - t), y - t)
     case MSE: SUM((y - t) * (y - t), 2 * (y - t))
     case BCE:
         SUM((p = N(log)(y), q = N(log1p)(-y),
-             -(t * WHERE(p < floor_, floor_, p) + (1 - t) * WHERE(q < floor_, floor_, q))),
+             -(t * WHERE(p < low, low, p) + (1 - t) * WHERE(q < low, low, q))),
             (p = y * (1 - y), (y - t) / WHERE(p < tiny, tiny, p)))
     case BCE_WITH_LOGITS: SUM(N(softplus)(y) - y * t, N(sigmoid)(y) - t)
     }
-    double total[16];
-    memcpy(total, sum, sizeof total);
-    for (int width = 8; width > 0; width /= 2)
-        for (int l = 0; l < width; l++) total[l] += total[l + width];
-    return total[0];
 }
 #undef SUM

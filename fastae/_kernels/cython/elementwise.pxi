@@ -2,8 +2,10 @@
 
 cdef extern from "engine.h" nogil:
     enum: HALF_SQUARED
-    double loss_f32(int loss, Py_ssize_t n, const float* y, const float* target, float scale, float* dy)
-    double loss_f64(int loss, Py_ssize_t n, const double* y, const double* target, double scale, double* dy)
+    void loss_f32(int loss, Py_ssize_t rows, Py_ssize_t n, const float* y, const float* target, Py_ssize_t ld, float scale,
+                  float* dy, Py_ssize_t ldd, double* row_loss)
+    void loss_f64(int loss, Py_ssize_t rows, Py_ssize_t n, const double* y, const double* target, Py_ssize_t ld, double scale,
+                  double* dy, Py_ssize_t ldd, double* row_loss)
     void activate_f32(int activation, Py_ssize_t rows, Py_ssize_t n, const float* z, Py_ssize_t ldz, float* y, Py_ssize_t ldy)
     void activate_f64(int activation, Py_ssize_t rows, Py_ssize_t n, const double* z, Py_ssize_t ldz, double* y, Py_ssize_t ldy)
     void differentiate_f32(int activation, Py_ssize_t rows, Py_ssize_t n, const float* kept, Py_ssize_t ldk, const float* dy,
@@ -30,12 +32,13 @@ cdef inline void differentiate_rows(int activation, Py_ssize_t rows, Py_ssize_t 
         differentiate_f64(activation, rows, n, kept, ldk, dy, ldy, dz, ldz)
 
 
-cdef inline double loss_run(int loss, Py_ssize_t n, const real* y, const real* target, real scale, real* dy) noexcept nogil:
-    """The sum of the loss's terms; dy := scale times their slope by y."""
+cdef inline void loss_rows(int loss, Py_ssize_t rows, Py_ssize_t n, const real* y, const real* target, Py_ssize_t ld, real scale,
+                           real* dy, Py_ssize_t ldd, double* row_loss) noexcept nogil:
+    """row_loss := the sum of each row's terms; dy := scale times their slope by y. Rows are padded to whole vectors."""
     if real is float:
-        return loss_f32(loss, n, y, target, scale, dy)
+        loss_f32(loss, rows, n, y, target, ld, scale, dy, ldd, row_loss)
     else:
-        return loss_f64(loss, n, y, target, scale, dy)
+        loss_f64(loss, rows, n, y, target, ld, scale, dy, ldd, row_loss)
 
 
 cdef inline void add(Py_ssize_t n, real* a, const real* b) noexcept nogil:

@@ -9,6 +9,8 @@ cdef extern from "engine.h" nogil:
     enum: MR
     enum: NV
     enum: VECTOR_BYTES
+    enum: SIGMOID
+    enum: SOFTPLUS
     enum: TILE_ELEMENTS
     void tile_f32(int mr, int nv, Py_ssize_t kc, const float* a, Py_ssize_t rs, Py_ssize_t cs, const float* b, Py_ssize_t ldb,
                   const float* start, float* out, Py_ssize_t ldo)

@@ -273,25 +273,37 @@ def differentiate(int activation, kept, cnp.ndarray dy, cnp.ndarray dz, int n_th
     over_elements(activation, dy if kept is None else kept, dy, dz, n_threads)
 
 
+cdef double loss_of(int loss, Py_ssize_t rows, Py_ssize_t n, const real* y, const real* target, real* dy, real* space) noexcept nogil:
+    """space: two padded rows."""
+    cdef Py_ssize_t i, ld = ceil_div(n, 16) * 16
+    cdef double divisor = loss_divisor(loss, rows, n), value = 0, term
+    for i in range(rows):
+        copy(n, space, y + i * n)
+        copy(n, space + ld, target + i * n)
+        loss_rows(loss, 1, n, space, space + ld, 0, <real>(1 / divisor), space, 0, &term)
+        value += term
+        if dy != NULL:
+            copy(n, dy + i * n, space)
+    return value / divisor
+
+
 def loss(int loss, cnp.ndarray y, cnp.ndarray target, dy, int n_threads):
     """The loss of a batch; dy (None, y or another array) receives its gradient."""
     cdef bint double_ = is_double(y)
-    cdef Py_ssize_t rows = len(y), n = y.shape[1], i
+    cdef Py_ssize_t rows = len(y), n = y.shape[1]
     cdef void* y_ = contiguous(y, double_, 2, rows, n)
     cdef void* t_ = contiguous(target, double_, 2, rows, n)
+    cdef void* dy_ = NULL if dy is None else writable(dy, double_, 2, rows, n)
     cdef Arena arena = spare.pop() if spare else Arena()
-    arena.reserve(n * sizeof(double))
-    cdef void* dy_ = arena.block if dy is None else writable(dy, double_, 2, rows, n)
-    cdef Py_ssize_t stride = 0 if dy is None else n
-    cdef double divisor = loss_divisor(loss, rows, n), value = 0
+    cdef double value
+    arena.reserve(2 * (n + 16) * sizeof(double))
     with nogil:
-        for i in range(rows):
-            if double_:
-                value += loss_run(loss, n, <double*>y_ + i * n, <double*>t_ + i * n, 1 / divisor, <double*>dy_ + i * stride)
-            else:
-                value += loss_run(loss, n, <float*>y_ + i * n, <float*>t_ + i * n, <float>(1 / divisor), <float*>dy_ + i * stride)
+        if double_:
+            value = loss_of(loss, rows, n, <double*>y_, <double*>t_, <double*>dy_, <double*>arena.block)
+        else:
+            value = loss_of(loss, rows, n, <float*>y_, <float*>t_, <float*>dy_, <float*>arena.block)
     spare.append(arena)
-    return value / divisor
+    return value
 
 
 def sgd(cnp.ndarray weight, cnp.ndarray dweight, velocity, double lr, double momentum, bint nesterov, double weight_decay,

@@ -10,7 +10,7 @@
 # transposed in phase 2) and as B (phase 2). During a run the weights live in panels, in the layout that the input gradient
 # reads as B and in which a tile of gradients is contiguous; a transposed copy, which the forward product reads, is renewed with
 # each update. The flat arrays are written at the end of a run: until then they hold the weights before it, and serve to start
-# again when a step fails. Padding to whole vectors holds numbers that nothing depends on.
+# again when a step fails. Rows and panels are padded to whole vectors with zeros, which stay zeros.
 
 cdef enum:
     ROWS = 64                       # 64 rows of 1000 float32 are 256 KB, half of a small L2
@@ -29,10 +29,11 @@ cdef struct Layer:
     Py_ssize_t n_in, n_out
     int activation
     Py_ssize_t weight_at, bias_at   # places in the flat arrays; bias_at < 0: no bias
-    void* weight                    # panels of NR inputs, each [n_out][NR]: the weights during a run
+    Py_ssize_t padded_in, padded_out    # to whole vectors
+    void* weight                    # panels of NR inputs, the last one narrower, each [padded_out][NR]: the weights during a run
     void* velocity                  # the same, or NULL
-    void* turned_weight             # panels of NR outputs, each [n_in][NR]: a copy of the weights
-    void* bias                      # (n_out,), padded; zeros without a bias
+    void* turned_weight             # panels of NR outputs, each [padded_in][NR]: a copy of the weights
+    void* bias                      # (padded_out,); zeros without a bias
     void* bias_velocity
     Matrix x                        # (batch_size, n_in): the batch, or the layer below's y
     Matrix y                        # (batch_size, n_out)
@@ -108,54 +109,64 @@ cdef void sum_tile(int mr, int nv, Py_ssize_t K, const real* a, Py_ssize_t rs, P
         k += KC
 
 
+cdef inline Py_ssize_t panel_width(Py_ssize_t padded, Py_ssize_t j, real* _) noexcept nogil:
+    """Columns of the panel that starts at column j: NR, or what is left."""
+    return min(NV * vector_lanes[real](NULL), padded - j)
+
+
 cdef void forward(const Layer* layer, Py_ssize_t r0, Py_ssize_t r1, real* space) noexcept nogil:
     """y := f(x W^T + b) for some rows."""
-    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, s, t, r, j
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), s, r, j = 0, w, i, o
     cdef real* z
-    cdef int mr, nv
-    for t in range(ceil_div(layer.n_out, NR)):
-        j = t * NR
-        nv = <int>min(NV, ceil_div(layer.n_out - j, lanes))
+    cdef real* y
+    cdef int mr
+    while j < layer.n_out:
+        w = panel_width[real](layer.padded_out, j, NULL)
         for s in range(ceil_div(r1 - r0, MR)):
             r = r0 + s * MR
             mr = <int>min(MR, r1 - r)
             z = row_of[real](&layer.kept, r, NULL) + j
-            sum_tile(mr, nv, layer.n_in, row_of[real](&layer.x, r, NULL), layer.x.stride, 1,
-                     <const real*>layer.turned_weight + j * layer.n_in, NR, <const real*>layer.bias + j, z, layer.kept.stride, space)
-            activate_rows(layer.activation, mr, nv * lanes, z, layer.kept.stride, row_of[real](&layer.y, r, NULL) + j, layer.y.stride)
+            y = row_of[real](&layer.y, r, NULL) + j
+            sum_tile(mr, <int>(w // lanes), layer.n_in, row_of[real](&layer.x, r, NULL), layer.x.stride, 1,
+                     <const real*>layer.turned_weight + j * layer.padded_in, w, <const real*>layer.bias + j,
+                     z, layer.kept.stride, space)
+            activate_rows(layer.activation, mr, w, z, layer.kept.stride, y, layer.y.stride)
+            if layer.activation == SIGMOID or layer.activation == SOFTPLUS:      # f(0) is not 0
+                for i in range(mr):
+                    for o in range(layer.n_out - j, w):
+                        y[i * layer.y.stride + o] = 0
+        j += w
 
 
 cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t r0, Py_ssize_t r1, real* space) noexcept nogil:
     """The dz of the layer below := (dz W) f'(kept), f the activation below, for some rows."""
-    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, s, t, r, j
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), s, r, j = 0, w
     cdef real* dz
-    cdef int mr, nv
-    for t in range(ceil_div(layer.n_in, NR)):
-        j = t * NR
-        nv = <int>min(NV, ceil_div(layer.n_in - j, lanes))
+    cdef int mr
+    while j < layer.n_in:
+        w = panel_width[real](layer.padded_in, j, NULL)
         for s in range(ceil_div(r1 - r0, MR)):
             r = r0 + s * MR
             mr = <int>min(MR, r1 - r)
             dz = row_of[real](&below.dz, r, NULL) + j
-            sum_tile(mr, nv, layer.n_out, row_of[real](&layer.dz, r, NULL), layer.dz.stride, 1,
-                     <const real*>layer.weight + j * layer.n_out, NR, <const real*>NULL, dz, below.dz.stride, space)
-            differentiate_rows(below.activation, mr, nv * lanes, row_of[real](&below.kept, r, NULL) + j, below.kept.stride,
+            sum_tile(mr, <int>(w // lanes), layer.n_out, row_of[real](&layer.dz, r, NULL), layer.dz.stride, 1,
+                     <const real*>layer.weight + j * layer.padded_out, w, <const real*>NULL, dz, below.dz.stride, space)
+            differentiate_rows(below.activation, mr, w, row_of[real](&below.kept, r, NULL) + j, below.kept.stride,
                                dz, below.dz.stride, dz, below.dz.stride)
+        j += w
 
 
 cdef void pass_rows(const Training* p, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1, real scale, real* space) noexcept nogil:
     """Phase 1 of some rows of the batch that starts at order[start]."""
     cdef Layer* top = &p.layers[p.n_layers - 1]
     cdef Matrix target = p.layers[0].x if p.is_target_input else p.target
-    cdef Py_ssize_t r
     cdef int l
     gather[real](p, start, r0, r1, NULL)
     for l in range(p.n_layers):
         forward(&p.layers[l], r0, r1, space)
-    for r in range(r0, r1):
-        p.row_loss[r] = loss_run(p.loss, top.n_out, row_of[real](&top.y, r, NULL), row_of[real](&target, r, NULL), scale,
-                                 row_of[real](&top.dz, r, NULL))
-    differentiate_rows(top.activation, r1 - r0, top.n_out, row_of[real](&top.kept, r0, NULL), top.kept.stride,
+    loss_rows(p.loss, r1 - r0, top.n_out, row_of[real](&top.y, r0, NULL), row_of[real](&target, r0, NULL), top.y.stride, scale,
+              row_of[real](&top.dz, r0, NULL), top.dz.stride, p.row_loss + r0)
+    differentiate_rows(top.activation, r1 - r0, top.padded_out, row_of[real](&top.kept, r0, NULL), top.kept.stride,
                        row_of[real](&top.dz, r0, NULL), top.dz.stride, row_of[real](&top.dz, r0, NULL), top.dz.stride)
     for l in range(p.n_layers - 1, 0, -1):
         input_gradient(&p.layers[l], &p.layers[l - 1], r0, r1, space)
@@ -166,33 +177,32 @@ cdef void pass_rows(const Training* p, Py_ssize_t start, Py_ssize_t r0, Py_ssize
 cdef void turn(const Training* p, const Rectangle* q, real* _) noexcept nogil:
     """Renews the transposed copy of a rectangle of weights."""
     cdef const Layer* layer = &p.layers[q.layer]
-    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, s, t, o, i
-    cdef const real* source
-    cdef real* target
-    for t in range(ceil_div(q.i1 - q.i0, lanes)):
-        i = q.i0 + t * lanes
-        for s in range(ceil_div(q.o1 - q.o0, lanes)):
-            o = q.o0 + s * lanes
-            source = <const real*>layer.weight + i // NR * NR * layer.n_out + o * NR + i % NR
-            target = <real*>layer.turned_weight + o // NR * NR * layer.n_in + i * NR + o % NR
-            if o + lanes <= q.o1 and i + lanes <= q.i1:
-                transpose(source, NR, target, NR)
-            else:
-                transpose_edge(source, NR, target, NR, min(lanes, q.o1 - o), min(lanes, q.i1 - i))
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, o, i = q.i0, w, j, wo
+    while i < q.i1:
+        j = i // NR * NR
+        w = panel_width[real](layer.padded_in, j, NULL)
+        o = q.o0
+        while o < q.o1:
+            wo = panel_width[real](layer.padded_out, o // NR * NR, NULL)
+            transpose(<const real*>layer.weight + j * layer.padded_out + o * w + i - j, w,
+                      <real*>layer.turned_weight + o // NR * NR * layer.padded_in + i * wo + o % NR, wo)
+            o += lanes
+        i += lanes
 
 
 cdef void exchange(const Training* p, const Rectangle* q, const char* flat, void* panels, void* bias, bint pack, real* _) noexcept nogil:
     """A rectangle between a flat array (weights or velocity) and its panels: into the panels, or back."""
     cdef const Layer* layer = &p.layers[q.layer]
-    cdef Py_ssize_t NR = NV * vector_lanes[real](NULL), t, j, o
+    cdef Py_ssize_t w, j = q.i0, o
     cdef real* row
     cdef real* panel
-    for t in range(ceil_div(q.i1 - q.i0, NR)):
-        j = q.i0 + t * NR
+    while j < q.i1:
+        w = panel_width[real](layer.padded_in, j, NULL)
         for o in range(q.o0, q.o1):
             row = <real*>flat + layer.weight_at + o * layer.n_in + j
-            panel = <real*>panels + j * layer.n_out + o * NR
-            copy(min(NR, q.i1 - j), panel if pack else row, row if pack else panel)
+            panel = <real*>panels + j * layer.padded_out + o * w
+            copy(min(w, q.i1 - j), panel if pack else row, row if pack else panel)
+        j += w
     if q.i0 == 0 and layer.bias_at >= 0:
         row = <real*>flat + layer.bias_at + q.o0
         panel = <real*>bias + q.o0
@@ -216,34 +226,25 @@ cdef void exchange_all(const Training* p, Py_ssize_t q0, Py_ssize_t q1, bint pac
 cdef bint learn_weights(const Training* p, const Rectangle* q, Py_ssize_t rows, real* dw, real* space) noexcept nogil:
     """Gradient dz^T x over the whole batch and update of a rectangle of weights; whether all are finite after it."""
     cdef const Layer* layer = &p.layers[q.layer]
-    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, s, t, o, j, i, at, w, n
-    cdef const real* dz = <const real*>layer.dz.data
-    cdef real* velocity = NULL
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), s, o, j = q.i0, w, i, at
     cdef real* gradients
     cdef bint finite = True
     cdef int mr
-    for t in range(ceil_div(q.i1 - q.i0, NR)):
-        j = q.i0 + t * NR
-        n = min(NR, q.i1 - j)
-        w = ceil_div(n, lanes) * lanes
+    while j < q.i1:
+        w = panel_width[real](layer.padded_in, j, NULL)
         for s in range(ceil_div(q.o1 - q.o0, MR)):
             o = q.o0 + s * MR
             mr = <int>min(MR, q.o1 - o)
-            sum_tile(mr, <int>(w // lanes), rows, dz + o, 1, layer.dz.stride, <const real*>layer.x.data + j, layer.x.stride,
-                     <const real*>NULL, dw, NR, space)
-            at = j * layer.n_out + o * NR
-            if layer.velocity != NULL:
-                velocity = <real*>layer.velocity + at
-            if n == NR:                 # the tile lies in one piece in dw and in the panel
-                finite &= update(&p.sgd, mr * NR, <real*>layer.weight + at, dw, velocity)
-            else:
-                for i in range(mr):
-                    finite &= update(&p.sgd, n, <real*>layer.weight + at + i * NR, dw + i * NR,
-                                     NULL if velocity == NULL else velocity + i * NR)
+            at = j * layer.padded_out + o * w       # the tile lies there in one piece
+            sum_tile(mr, <int>(w // lanes), rows, <const real*>layer.dz.data + o, 1, layer.dz.stride,
+                     <const real*>layer.x.data + j, layer.x.stride, <const real*>NULL, dw, w, space)
+            finite &= update(&p.sgd, mr * w, <real*>layer.weight + at, dw,
+                             NULL if layer.velocity == NULL else <real*>layer.velocity + at)
             if p.gradients != NULL:
                 gradients = <real*>p.gradients + layer.weight_at + o * layer.n_in + j
                 for i in range(mr):
-                    copy(n, gradients + i * layer.n_in, dw + i * NR)
+                    copy(min(w, q.i1 - j), gradients + i * layer.n_in, dw + i * w)
+        j += w
     return finite
 
 
@@ -388,7 +389,7 @@ cdef class Plan:
         """Places of all buffers in the arena; the number of weights and biases."""
         cdef Training* t = &self.t
         cdef Arena arena = self.arena
-        cdef Py_ssize_t size = 8 if t.is_double else 4, NR = NV * VECTOR_BYTES // size, at = 0, rows = t.batch_size
+        cdef Py_ssize_t size = 8 if t.is_double else 4, lanes = VECTOR_BYTES // size, at = 0, rows = t.batch_size
         cdef list rectangles = rectangles_of(layers)
         cdef Layer layer
         cdef Layer* kept = <Layer*>arena.take(t.n_layers * sizeof(Layer))
@@ -400,13 +401,14 @@ cdef class Plan:
             at += n_in * n_out
             layer.bias_at = at if has_bias else -1
             at += n_out if has_bias else 0
-            layer.weight = arena.take(ceil_div(n_in, NR) * NR * n_out * size)
-            layer.turned_weight = arena.take(ceil_div(n_out, NR) * NR * n_in * size)
-            layer.bias = arena.take(ceil_div(n_out, NR) * NR * size)
+            layer.padded_in, layer.padded_out = ceil_div(n_in, lanes) * lanes, ceil_div(n_out, lanes) * lanes
+            layer.weight = arena.take(layer.padded_in * layer.padded_out * size)
+            layer.turned_weight = arena.take(layer.padded_in * layer.padded_out * size)
+            layer.bias = arena.take(layer.padded_out * size)
             layer.velocity = layer.bias_velocity = NULL
             if t.velocity != NULL:
-                layer.velocity = arena.take(ceil_div(n_in, NR) * NR * n_out * size)
-                layer.bias_velocity = arena.take(n_out * size)
+                layer.velocity = arena.take(layer.padded_in * layer.padded_out * size)
+                layer.bias_velocity = arena.take(layer.padded_out * size)
             layer.x, layer.y = x, self.matrix(rows, n_out, size)
             layer.kept = self.matrix(rows, n_out, size) if activation in KEEPS_INPUT else layer.y
             layer.dz = self.matrix(rows, n_out, size)
