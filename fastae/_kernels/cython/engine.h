@@ -9,6 +9,8 @@
 #error "fastae's kernels need GCC's or Clang's vector extensions"
 #endif
 #define INLINE static inline __attribute__((always_inline))
+INLINE void prefetch(const void *p) { __builtin_prefetch(p, 0); }
+INLINE void prefetch_write(const void *p) { __builtin_prefetch(p, 1); }
 #define PASTE_(a, b) a##b
 #define PASTE(a, b) PASTE_(a, b)
 #define N(name) PASTE(name, SUFFIX)

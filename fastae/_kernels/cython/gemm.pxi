@@ -16,6 +16,8 @@ cdef extern from "engine.h" nogil:
                   const float* start, float* out, Py_ssize_t ldo)
     void tile_f64(int mr, int nv, Py_ssize_t kc, const double* a, Py_ssize_t rs, Py_ssize_t cs, const double* b, Py_ssize_t ldb,
                   const double* start, double* out, Py_ssize_t ldo)
+    void prefetch(const void* p)
+    void prefetch_write(const void* p)
     void transpose_f32(const float* source, Py_ssize_t lds, float* target, Py_ssize_t ldt)
     void transpose_f64(const double* source, Py_ssize_t lds, double* target, Py_ssize_t ldt)
 

@@ -19,6 +19,10 @@ ctypedef fused real:
     float
     double
 
+cdef extern from "huge_page.h" nogil:
+    enum: HUGE_PAGE
+    void advise_huge(void* p, size_t size)
+
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void** pointer, size_t alignment, size_t size)
 
@@ -49,8 +53,9 @@ cdef class Arena:
         if size > self.size:
             free(self.block)
             self.block, self.size = NULL, 0
-            if posix_memalign(&p, 64, size) != 0:
+            if posix_memalign(&p, HUGE_PAGE if size >= HUGE_PAGE else 64, size) != 0:
                 raise MemoryError(f"no memory for {size} bytes of buffers")
+            advise_huge(p, size)
             memset(p, 0, size)
             self.block, self.size = <char*>p, size
         self.used = 0

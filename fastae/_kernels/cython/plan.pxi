@@ -19,6 +19,7 @@ cdef enum:
 cdef struct Source:                 # a matrix of samples, as the caller has it
     const char* data
     Py_ssize_t row_stride, column_stride    # bytes
+    Py_ssize_t row_bytes            # to fetch ahead: of a row in one piece, else 0
     int typenum                     # float32, float64, or uint8, which counts as 0 to 1
 
 cdef struct Matrix:                 # rows of the arena
@@ -87,13 +88,28 @@ cdef inline real* row_of(const Matrix* m, Py_ssize_t row, real* _) noexcept nogi
     return <real*>m.data + row * m.stride
 
 
+cdef inline void fetch(const char* p, Py_ssize_t bytes, bint write) noexcept nogil:
+    """Asks for cache lines ahead of their use."""
+    cdef Py_ssize_t at
+    for at in range(0, bytes, 64):
+        if write:
+            prefetch_write(p + at)
+        else:
+            prefetch(p + at)
+
+
 cdef void gather(const Training* p, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1, real* _) noexcept nogil:
     cdef const Matrix* x = &p.layers[0].x
     cdef Py_ssize_t r, row
     for r in range(r0, r1):
         row = start + r if p.order == NULL else p.order[start + r]
         gather_row(&p.x_source, row, p.layers[0].n_in, row_of[real](x, r, NULL))
+        row = start + p.batch_size + r                                          # the same place of the next batch
+        if row < p.last:
+            row = row if p.order == NULL else p.order[row]
+            fetch(p.x_source.data + row * p.x_source.row_stride, p.x_source.row_bytes, False)
         if not p.is_target_input:
+            row = start + r if p.order == NULL else p.order[start + r]
             gather_row(&p.target_source, row, p.layers[p.n_layers - 1].n_out, row_of[real](&p.target, r, NULL))
 
 
@@ -223,6 +239,20 @@ cdef void exchange_all(const Training* p, Py_ssize_t q0, Py_ssize_t q1, bint pac
             turn[real](p, q, NULL)
 
 
+cdef inline void fetch_tile(const Layer* layer, Py_ssize_t o, Py_ssize_t j, Py_ssize_t w, Py_ssize_t at, real* _) noexcept nogil:
+    """Asks for what the update of a tile will write, so that it comes while the gradient is computed."""
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), i, wo
+    cdef char* turned
+    fetch(<char*>layer.weight + at * sizeof(real), MR * w * sizeof(real), True)
+    if layer.velocity != NULL:
+        fetch(<char*>layer.velocity + at * sizeof(real), MR * w * sizeof(real), True)
+    if o % lanes == 0:
+        wo = panel_width[real](layer.padded_out, o // (NV * lanes) * (NV * lanes), NULL)
+        turned = <char*>layer.turned_weight + (o // (NV * lanes) * (NV * lanes) * layer.padded_in + o % (NV * lanes)) * sizeof(real)
+        for i in range(j, j + w):
+            prefetch_write(turned + i * wo * sizeof(real))
+
+
 cdef bint learn_weights(const Training* p, const Rectangle* q, Py_ssize_t rows, real* dw, real* space) noexcept nogil:
     """Gradient dz^T x over the whole batch and update of a rectangle of weights; whether all are finite after it."""
     cdef const Layer* layer = &p.layers[q.layer]
@@ -236,6 +266,7 @@ cdef bint learn_weights(const Training* p, const Rectangle* q, Py_ssize_t rows, 
             o = q.o0 + s * MR
             mr = <int>min(MR, q.o1 - o)
             at = j * layer.padded_out + o * w       # the tile lies there in one piece
+            fetch_tile(layer, o, j, w, at, <real*>NULL)
             sum_tile(mr, <int>(w // lanes), rows, <const real*>layer.dz.data + o, 1, layer.dz.stride,
                      <const real*>layer.x.data + j, layer.x.stride, <const real*>NULL, dw, w, space)
             finite &= update(&p.sgd, mr * w, <real*>layer.weight + at, dw,
@@ -355,6 +386,7 @@ cdef Source source_of(cnp.ndarray a) except *:
     s.data = <const char*>cnp.PyArray_DATA(a)
     s.row_stride, s.column_stride = cnp.PyArray_STRIDE(a, 0), cnp.PyArray_STRIDE(a, 1)
     s.typenum = cnp.PyArray_TYPE(a)
+    s.row_bytes = cnp.PyArray_DIM(a, 1) * s.column_stride if s.column_stride == cnp.PyArray_ITEMSIZE(a) else 0
     return s
 
 
