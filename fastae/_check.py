@@ -1,5 +1,6 @@
 """Checks at the public door. What passes here is not checked again inside."""
 
+import math
 import numbers
 from typing import Any
 
@@ -15,14 +16,14 @@ _ROWS = 4096  # of a block of large data
 
 def activation(name: str, argument: str = "activation") -> int:
     """Number of an activation."""
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         raise ValueError(f"{argument} takes one of {', '.join(ACTIVATIONS)}; got {name!r}")
     return ACTIVATIONS.index(name)
 
 
 def loss(name: str) -> int:
     """Number of a loss."""
-    if name not in LOSSES:
+    if not isinstance(name, str) or name not in LOSSES:
         raise ValueError(f"loss takes one of {', '.join(LOSSES)}; got {name!r}")
     return LOSSES.index(name)
 
@@ -58,7 +59,10 @@ def real_number(value: Any, argument: str, low: float, high: float, takes: str) 
 
 def samples(value: Any, argument: str, width: int) -> Array:
     """A matrix (samples, width) of float32, float64 or uint8 as it is, not copied; NaN and infinity are not looked for."""
-    x = value if isinstance(value, np.ndarray) else np.asarray(value)
+    try:
+        x: Array = np.asanyarray(value)
+    except ValueError as error:
+        raise ValueError(f"{argument} takes an array of shape (samples, {width}): {error}") from error
     if x.dtype.name not in (*DTYPES, "uint8"):
         raise TypeError(
             f"{argument} takes float32, float64 or uint8 (0 to 255, scaled to 0 to 1), got {x.dtype}; "
@@ -68,16 +72,21 @@ def samples(value: Any, argument: str, width: int) -> Array:
         hint = ""
         if x.ndim == 1 and x.shape == (width,):
             hint = f"; for one sample give {argument}.reshape(1, -1)"
-        elif x.ndim > 2 and x[0].size == width:
+        elif x.ndim > 2 and math.prod(x.shape[1:]) == width:
             hint = f"; flatten the samples with {argument}.reshape(len({argument}), -1)"
         raise ValueError(f"{argument} takes an array of shape (samples, {width}), got {x.shape}{hint}")
     if len(x) == 0:
         raise ValueError(f"{argument} is empty, of shape {x.shape}; at least one sample is needed")
-    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+    if not (x.dtype.isnative and x.flags.aligned):
+        x = x.astype(x.dtype.newbyteorder("="))
+    return x
 
 
-def finite(x: Array, argument: str) -> Array:
-    """x, after a look at every element, in blocks, so that a memory-mapped array stays on disk."""
+def finite(x: Array, argument: str, first_row: int = 0) -> Array:
+    """x, after a look at every element, in blocks, so that a memory-mapped array stays on disk.
+
+    x may be a part of the argument, from ``first_row`` on.
+    """
     if x.dtype != np.uint8:
         for start in range(0, len(x), _ROWS):
             block = x[start : start + _ROWS]
@@ -86,7 +95,7 @@ def finite(x: Array, argument: str) -> Array:
             if suspect and not (ok := np.isfinite(block)).all():
                 row, column = np.argwhere(~ok)[0]
                 raise ValueError(
-                    f"{argument} has NaN or infinity, the first in row {start + row}, column {column}; "
+                    f"{argument} has NaN or infinity, the first in row {first_row + start + row}, column {column}; "
                     "finite numbers are needed"
                 )
     return x
@@ -104,13 +113,13 @@ def unit_interval(x: Array, argument: str, loss_name: str) -> None:
                 )
 
 
-def converted(x: Array, dtype: np.dtype[Any], argument: str) -> Array:
+def converted(x: Array, dtype: np.dtype[Any], argument: str, first_row: int = 0) -> Array:
     """Finite samples as a C-contiguous array of a layer's dtype, uint8 scaled to 0 to 1; a copy only where needed."""
     if x.dtype == np.uint8:
         scaled: Array = np.multiply(x, dtype.type(1 / 255), dtype=dtype)
         return scaled
     with np.errstate(over="ignore"):
-        return finite(np.ascontiguousarray(x, dtype), argument)
+        return finite(np.ascontiguousarray(x, dtype), argument, first_row)
 
 
 def output(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any], *inputs: Array | None) -> tuple[Array, bool]:

@@ -65,7 +65,7 @@ class Autoencoder(Network):
         if (sizes is None) == (encoder is None) or (encoder is None) != (decoder is None):
             raise TypeError("Autoencoder takes sizes, or both encoder and decoder")
         if sizes is not None:
-            if not isinstance(sizes, (list, tuple, np.ndarray, range)) or len(sizes) < 2:
+            if not isinstance(sizes, (list, tuple, np.ndarray, range)) or np.ndim(sizes) != 1 or len(sizes) < 2:
                 raise ValueError(f"sizes takes at least two integers, input and code, as [784, 64]; got {sizes!r}")
             for number, argument in (
                 (activation, "activation"),
@@ -93,8 +93,6 @@ class Autoencoder(Network):
         if encoder.part or decoder.part:
             raise ValueError("encoder and decoder belong to another autoencoder; give copies made by copy.deepcopy")
         self.encoder, self.decoder = encoder, decoder
-        for layer in (*encoder, *decoder):
-            layer.owned = False
         self._own([*encoder, *decoder])
         encoder.part = decoder.part = True
 
@@ -145,7 +143,7 @@ class Autoencoder(Network):
             raise ValueError(f"this model gives {self.n_out} features for {self.n_in}, so they cannot be compared")
         errors = np.empty(len(x))
         for start in range(0, len(x), 4096):
-            block = _check.converted(x[start : start + 4096], self.dtype, "x")
+            block = _check.converted(x[start : start + 4096], self.dtype, "x", first_row=start)
             difference = self.infer(block, "x", n_threads=n_threads) - block
             errors[start : start + len(block)] = np.einsum("ij,ij->i", difference, difference, dtype=np.float64)
         return errors / self.n_in

@@ -86,12 +86,15 @@ def load_idx(path: str | os.PathLike[str]) -> Array:
     expected = 4 + 4 * ndim + math.prod(shape) * dtype.itemsize
     if len(data) != expected:
         raise ValueError(f"{path} has {len(data)} bytes, but its header {shape} says {expected}: it is cut short or damaged")
-    return np.frombuffer(data, dtype, offset=4 + 4 * ndim).reshape(shape).astype(dtype.newbyteorder("="))
+    try:
+        return np.frombuffer(data, dtype, offset=4 + 4 * ndim).reshape(shape).astype(dtype.newbyteorder("="))
+    except ValueError as error:  # no elements, in more dimensions or larger ones than NumPy has
+        raise ValueError(f"{path} holds an array of shape {shape}, which NumPy cannot hold: {error}") from error
 
 
 def _load(name: str, split: str, path: str | os.PathLike[str] | None) -> tuple[Array, Array]:
     prefixes = {"train": "train", "test": "t10k"}
-    if split not in prefixes:
+    if not isinstance(split, str) or split not in prefixes:
         raise ValueError(f"split takes 'train' or 'test', got {split!r}")
     folder = Path(path) if path is not None else _folder(name)
     images = load_idx(_either(folder / f"{prefixes[split]}-images-idx3-ubyte"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from types import ModuleType
 from typing import Any
@@ -191,7 +191,7 @@ class Network:
             if layer.n_out != following.n_in:
                 raise ValueError(f"layer {number + 1} takes {following.n_in} features, but layer {number} gives {layer.n_out}")
         first = layers[0]
-        if len({id(layer) for layer in layers}) < len(layers) or any(layer.owned for layer in layers):
+        if len({id(layer) for layer in layers}) < len(layers):
             raise ValueError("a layer belongs to one place in one network; give copy.deepcopy(layer) to another")
         if any((layer.dtype, layer.backend) != (first.dtype, first.backend) for layer in layers):
             raise ValueError("all layers of a network need one dtype and one backend")
@@ -235,9 +235,11 @@ class Network:
         """Copies of all weights and biases by name, as PyTorch names and shapes them."""
         return {name: array.copy() for name, array in self.named_arrays()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy weights and biases from arrays of the same names and shapes; all or none of them."""
         own = dict(self.named_arrays())
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state takes a mapping of names to arrays, got {type(state).__name__}")
         if own.keys() != state.keys():
             raise ValueError(
                 f"state takes the names {', '.join(own)}; missing: {', '.join(own.keys() - state.keys()) or 'none'}, "
@@ -253,7 +255,7 @@ class Network:
         threads = check_threads(n_threads)
         result, copy = _check.output(out, (len(x), self.n_out), self.dtype, x)
         for start in range(0, len(x), _BLOCK):
-            a = _check.converted(x[start : start + _BLOCK], self.dtype, argument)
+            a = _check.converted(x[start : start + _BLOCK], self.dtype, argument, first_row=start)
             for layer in self.layers:
                 last = layer is self.layers[-1]
                 y = result[start : start + len(a)] if last else np.empty((len(a), layer.n_out), self.dtype)
@@ -279,6 +281,8 @@ class Sequential(Network):
             raise TypeError(
                 f"Sequential takes at least one Linear, got {', '.join(type(a).__name__ for a in layers) or 'none'}"
             )
+        if any(layer.owned for layer in layers):
+            raise ValueError("a layer belongs to one place in one network; give copy.deepcopy(layer) to another")
         self._own(list(layers))
         self.part = False  # of an autoencoder, whose buffers hold the parameters
 
@@ -325,10 +329,14 @@ def generator(seed: Any) -> np.random.Generator:
 
 
 def _fitting(own: Array, value: Any, name: str) -> Array:
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} takes numbers of shape {own.shape}: {error}") from error
     if array.shape != own.shape or array.dtype.kind not in "fiu":
         raise ValueError(f"{name} takes numbers of shape {own.shape}, got {array.dtype} {array.shape}")
-    return _check.finite(array.astype(own.dtype).reshape(len(own), -1), name).reshape(own.shape)
+    with np.errstate(over="ignore"):
+        return _check.finite(array.astype(own.dtype).reshape(len(own), -1), name).reshape(own.shape)
 
 
 def _assign(own: Array, value: Any, name: str) -> None:

@@ -3,6 +3,7 @@
 All take ``out``, which may overlap the inputs, and ``n_threads``. NaN and infinity pass through as IEEE 754 says.
 """
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,23 @@ __all__ = ["linear", "linear_grad_input", "linear_grad_weight", "matmul"]
 
 
 def _operand(value: Any, argument: str, dtype: np.dtype[Any] | None = None, ndim: int = 2) -> Array:
-    a = np.asarray(value)
-    if a.dtype.name not in _check.DTYPES or (dtype is not None and a.dtype != dtype):
-        takes = "float32 or float64" if dtype is None else f"{dtype}, as the other arrays,"
+    try:
+        a = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{argument} takes an array of {ndim} dimensions: {error}") from error
+    if a.dtype.name not in _check.DTYPES or (dtype is not None and a.dtype.name != dtype.name):
+        takes = "float32 or float64" if dtype is None else f"{dtype.name} as the other arrays"
         raise TypeError(f"{argument} takes {takes}, got {a.dtype}")
     if a.ndim != ndim:
         raise ValueError(f"{argument} takes an array of {ndim} dimensions, got shape {a.shape}")
     whole = all(stride % a.itemsize == 0 for stride in a.strides)  # not so for a field of a structured array
     return a if whole and a.flags.aligned and a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
+
+
+def _factor(value: Any, argument: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{argument} takes a number, got {value!r}")
+    return float(value)
 
 
 def _same(first: str, m: int, second: str, n: int) -> None:
@@ -77,6 +87,7 @@ def matmul(
     """
     a = _operand(a, "a")
     b = _operand(b, "b", a.dtype)
+    alpha, beta = _factor(alpha, "alpha"), _factor(beta, "beta")
     a, b = (a.T if transpose_a else a), (b.T if transpose_b else b)
     _same("columns of op(a)", a.shape[1], "rows of op(b)", b.shape[0])
     if beta != 0 and out is None:
@@ -84,7 +95,7 @@ def matmul(
     c, copy = _check.output(out, (a.shape[0], b.shape[1]), a.dtype, a, b)
     if copy and beta != 0:
         c[...] = out
-    kernels().matmul(a, b, c, float(alpha), float(beta), check_threads(n_threads))
+    kernels().matmul(a, b, c, alpha, beta, check_threads(n_threads))
     return _result(c, copy, out)
 
 

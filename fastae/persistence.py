@@ -59,24 +59,39 @@ def load(path: str | os.PathLike[str], backend: str | None = None) -> Autoencode
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            kinds = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            shapes = {name: (kind.get_dtype(), tuple(kind.get_shape())) for name, kind in kinds.items()}
+            if _KEY not in metadata:
+                raise ValueError("it is a safetensors file, but not a model of fastae")
+            halves = _configuration(metadata[_KEY], shapes)
+            state = {name: file.get_tensor(name) for name in shapes}
+        encoder, decoder = (Sequential(*(Linear(**layer, seed=0, backend=backend) for layer in half)) for half in halves)
+        model = Autoencoder(encoder=encoder, decoder=decoder)
+        model.load_state_dict(state)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file, or is cut short: {error}") from error
-    if _KEY not in metadata:
-        raise ValueError(f"{path} is a safetensors file, but not a model of fastae")
-    try:
-        config = json.loads(metadata[_KEY])
-        if config["format"] != _FORMAT:
-            raise ValueError(f"format {config['format']} is not known to this version, which reads {_FORMAT}")
-        model = Autoencoder(encoder=_half(config["encoder"], backend), decoder=_half(config["decoder"], backend))
-        model.load_state_dict(state)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} does not hold a whole model of fastae: {error}") from error
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} does not hold a model of fastae: {error}") from error
     return model
 
 
-def _half(layers: list[dict[str, Any]], backend: str | None) -> Sequential:
-    return Sequential(*(Linear(**layer, seed=0, backend=backend) for layer in layers))
+def _configuration(text: str, found: dict[str, tuple[str, tuple[int, ...]]]) -> list[list[dict[str, Any]]]:
+    """Constructor arguments of both halves' layers, after a look at whether the arrays fit: before anything is allocated."""
+    config = json.loads(text)
+    if config["format"] != _FORMAT:
+        raise ValueError(f"its format is {config['format']!r}; this version reads {_FORMAT}")
+    halves = [config["encoder"], config["decoder"]]
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for part, half in zip(("encoder", "decoder"), halves, strict=True):
+        for number, layer in enumerate(half):
+            dtype = {"float32": "F32", "float64": "F64"}[layer["dtype"]]
+            expected[f"{part}.{number}.weight"] = dtype, (layer["n_out"], layer["n_in"])
+            if layer["bias"]:
+                expected[f"{part}.{number}.bias"] = dtype, (layer["n_out"],)
+    for name in expected.keys() | found.keys():
+        if expected.get(name) != found.get(name):
+            raise ValueError(f"{name} is {found.get(name, 'missing')}, its configuration says {expected.get(name, 'nothing')}")
+    return halves
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:

@@ -10,6 +10,8 @@ from types import ModuleType
 
 from . import _kernels
 
+_MAX_THREADS = 256
+
 _backend: str | None = None
 _num_threads: int | None = None
 
@@ -69,8 +71,8 @@ def get_num_threads() -> int:
     if _num_threads is None:
         for name in ("FASTAE_NUM_THREADS", "OMP_NUM_THREADS"):
             value = os.environ.get(name, "")
-            if value.isdigit() and int(value) > 0:
-                _num_threads = int(value)
+            if value.isascii() and value.isdigit() and int(value) > 0:
+                _num_threads = min(int(value), _MAX_THREADS)
                 break
         else:
             _num_threads = _usable_processors()
@@ -80,6 +82,8 @@ def get_num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Set the default number of threads, at least 1. Results do not depend on it."""
     global _num_threads
+    if n is None:
+        raise TypeError("n_threads takes an integer, got None")
     _num_threads = check_threads(n)
 
 
@@ -89,14 +93,14 @@ def check_threads(n: int | None) -> int:
         return get_num_threads()
     if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"n_threads takes an integer, got {n!r}")
-    if not 1 <= n <= 256:
-        raise ValueError(f"n_threads takes 1 to 256, got {n}")
+    if not 1 <= n <= _MAX_THREADS:
+        raise ValueError(f"n_threads takes 1 to {_MAX_THREADS}, got {n}")
     return int(n)
 
 
 def _usable_processors() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
-    n = len(affinity(0)) if affinity else os.cpu_count() or 1
+    n = min(len(affinity(0)) if affinity else os.cpu_count() or 1, _MAX_THREADS)
     try:  # "max 100000" or "200000 100000": microseconds of processor time in each period
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         n = min(n, max(1, ceil(int(quota) / int(period))))

@@ -115,7 +115,7 @@ class Trainer:
         self._key = int(generator(seed).integers(2**63))
         self._velocity: Array | None = None
         self._plan: Any = None
-        self._rows = self.batch_size  # of one call
+        self._steps = 1  # of one call
         self._parameters: Array | None = None
 
     def step(self, x: Any, target: Any = None) -> float:
@@ -133,7 +133,9 @@ class Trainer:
             Loss of the batch before the step.
         """
         x, target = self._data(x, target)
-        plan = self._planned(len(x))
+        if "bce" in self.loss:
+            self._check_values(x, target, "x", "target")
+        plan = self._planned(max(len(x), self.batch_size))
         done, total = plan.run(x, target, None, 0, len(x), self.optimizer.hyperparameters(), self.model.gradients)
         if done < len(x):
             _check.finite(x, "x")
@@ -206,7 +208,7 @@ class Trainer:
         total, done = 0.0, 0
         sgd = self.optimizer.hyperparameters()
         while done < len(x):
-            asked = min(self._rows, len(x) - done)
+            asked = min(self._steps * self.batch_size, len(x) - done)
             start = time.perf_counter()
             taken, loss = plan.run(x, target, order, done, done + asked, sgd)
             seconds = time.perf_counter() - start
@@ -217,10 +219,10 @@ class Trainer:
                 raise DivergenceError(self.steps)
             bar.set_postfix_str(f"loss {total / done:.5f}", refresh=False)
             bar.update(taken)
-            if seconds < _CALL_SECONDS / 2 and asked == self._rows:
-                self._rows *= 2
+            if seconds < _CALL_SECONDS / 2 and asked == self._steps * self.batch_size:
+                self._steps *= 2
             elif seconds > _CALL_SECONDS:
-                self._rows = max(self._rows // (2 * self.batch_size), 1) * self.batch_size
+                self._steps = max(self._steps // 2, 1)
         return total / len(x)
 
     def _evaluate(self, x: Array, target: Array) -> float:
@@ -237,12 +239,12 @@ class Trainer:
         return np.random.Generator(np.random.Philox(key=[self._key, self.epochs])).permutation(n)
 
     def _planned(self, batch_size: int) -> Any:
-        """The plan, made anew for a larger batch or a first momentum."""
+        """The plan for a batch size, made anew for another one or a first momentum."""
         model = self.model
         if self.optimizer.momentum and self._velocity is None:
             self._velocity, self._plan = np.zeros_like(model.parameters), None
         moved = self._parameters is not model.parameters  # the model became part of another
-        if self._plan is None or self._plan.batch_size < batch_size or moved:
+        if self._plan is None or self._plan.batch_size != batch_size or moved:
             self._parameters = model.parameters
             layers = [(a.n_in, a.n_out, a.activation_number, a.has_bias) for a in model.layers]
             self._plan = model.layers[0].kernels.Plan(layers, model.parameters, self._velocity, batch_size, self._loss, 1)

@@ -20,7 +20,7 @@ def load(name: str) -> ModuleType:
     ImportError
         The backend cannot run here; the message says why and what to do.
     """
-    if name not in BACKENDS:
+    if not isinstance(name, str) or name not in BACKENDS:
         raise ValueError(f"backend takes one of {', '.join(map(repr, BACKENDS))}; got {name!r}")
     module, remedy = BACKENDS[name]
     try:

@@ -132,9 +132,9 @@ def loss(loss, y, target, dy, n_threads):
     """The loss of a batch, summed in float64; ``dy`` (None, y or another array) receives its gradient."""
     term, slope, divisor = _LOSS[LOSSES[loss]]
     n = divisor(*y.shape)
-    value = float(np.sum(term(y, target), dtype=np.float64)) / n
+    value = float(np.sum(term(y, target), dtype=np.float64)) / n if n else 0.0
     if dy is not None:
-        dy[...] = slope(y, target) * y.dtype.type(1 / n)
+        dy[...] = slope(y, target) * y.dtype.type(1 / max(n, 1))
     return value
 
 

@@ -9,6 +9,7 @@ cdef extern from "engine.h" nogil:
     enum: MR
     enum: NV
     enum: VECTOR_BYTES
+    enum: IDENTITY
     enum: SIGMOID
     enum: SOFTPLUS
     enum: TILE_ELEMENTS

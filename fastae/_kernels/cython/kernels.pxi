@@ -77,6 +77,8 @@ cdef list spare = []                # arenas of finished calls; the GIL guards t
 # ---- checks: what an array must be ----
 
 cdef bint is_double(cnp.ndarray a) except -1:
+    if a is None:
+        raise TypeError("an array is needed, got None")
     if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT64:
         return True
     if cnp.PyArray_TYPE(a) != cnp.NPY_FLOAT32:
@@ -105,6 +107,12 @@ cdef void* writable(cnp.ndarray a, bint double_, int ndim, Py_ssize_t d0, Py_ssi
     if not cnp.PyArray_ISWRITEABLE(a):
         raise ValueError("a writable array is needed")
     return contiguous(a, double_, ndim, d0, d1)
+
+
+cdef Py_ssize_t columns(cnp.ndarray a) except -1:
+    if cnp.PyArray_NDIM(a) != 2:
+        raise ValueError(f"an array of two dimensions is needed, got shape {(<object>a).shape}")
+    return cnp.PyArray_DIM(a, 1)
 
 
 cdef void* vector(cnp.ndarray a, bint double_, Py_ssize_t n) except NULL:
@@ -174,18 +182,18 @@ def peak(int n_threads):
     return 4000000.0 * CHAIN_OPERATIONS * n_threads / best / 1e9
 
 
-def matmul(cnp.ndarray a, cnp.ndarray b, cnp.ndarray c, double alpha, double beta, int n_threads):
+def matmul(cnp.ndarray a not None, cnp.ndarray b not None, cnp.ndarray c not None, double alpha, double beta, int n_threads):
     """C := alpha A B + beta C; a and b with any strides."""
-    cdef Gemm g = product(is_double(c), len(c), c.shape[1], a.shape[1], NULL)
+    cdef Gemm g = product(is_double(c), len(c), columns(c), columns(a), NULL)
     set_operands(&g, a, b)
     g.C, g.ldc = writable(c, g.is_double, 2, g.M, g.N), g.N
     g.alpha, g.beta = alpha, beta
     run_product(&g, n_threads)
 
 
-def linear(cnp.ndarray x, cnp.ndarray weight, bias, int activation, cnp.ndarray y, keep, int n_threads):
+def linear(cnp.ndarray x not None, cnp.ndarray weight not None, bias, int activation, cnp.ndarray y not None, keep, int n_threads):
     """y := f(x W^T + b); keep, where it is not None, receives the argument of f."""
-    cdef Gemm g = product(is_double(y), len(y), y.shape[1], x.shape[1], NULL)
+    cdef Gemm g = product(is_double(y), len(y), columns(y), columns(x), NULL)
     set_operands(&g, x, weight.T)
     g.C, g.ldc, g.activation = writable(y, g.is_double, 2, g.M, g.N), g.N, activation
     g.bias = NULL if bias is None else contiguous(bias, g.is_double, 1, g.N, 0)
@@ -193,12 +201,12 @@ def linear(cnp.ndarray x, cnp.ndarray weight, bias, int activation, cnp.ndarray 
     run_product(&g, n_threads)
 
 
-def linear_grad_input(cnp.ndarray dz, cnp.ndarray weight, int activation, kept, cnp.ndarray dx, int n_threads):
+def linear_grad_input(cnp.ndarray dz not None, cnp.ndarray weight not None, int activation, kept, cnp.ndarray dx not None, int n_threads):
     """dx := (dz W) f'(kept), where f is the activation of the layer below, which made x."""
-    cdef Gemm g = product(is_double(dx), len(dx), dx.shape[1], dz.shape[1], NULL)
+    cdef Gemm g = product(is_double(dx), len(dx), columns(dx), columns(dz), NULL)
     set_operands(&g, dz, weight)
     g.C, g.ldc, g.activation = writable(dx, g.is_double, 2, g.M, g.N), g.N, activation
-    g.kept = NULL if kept is None else contiguous(kept, g.is_double, 2, g.M, g.N)
+    g.kept = NULL if activation == IDENTITY else contiguous(kept, g.is_double, 2, g.M, g.N)
     run_product(&g, n_threads)
 
 
@@ -217,9 +225,9 @@ cdef void columns_team(void* job, Team* team, int member) noexcept nogil:
         sum_columns(<const float*>c.a, c.rows, c.n, <float*>c.out, team, member)
 
 
-def linear_grad_weight(cnp.ndarray dz, cnp.ndarray x, cnp.ndarray dweight, dbias, int n_threads):
+def linear_grad_weight(cnp.ndarray dz not None, cnp.ndarray x not None, cnp.ndarray dweight not None, dbias, int n_threads):
     """dW := dz^T x, db := the sum of dz over the batch (unless dbias is None)."""
-    cdef Gemm g = product(is_double(dweight), len(dweight), dweight.shape[1], len(dz), NULL)
+    cdef Gemm g = product(is_double(dweight), len(dweight), columns(dweight), len(dz), NULL)
     cdef Columns c
     set_operands(&g, dz.T, x)
     g.C, g.ldc = writable(dweight, g.is_double, 2, g.M, g.N), g.N
@@ -258,7 +266,7 @@ cdef void elements_team(void* job, Team* team, int member) noexcept nogil:
 
 cdef int over_elements(int activation, kept, cnp.ndarray source, cnp.ndarray out, int n_threads) except -1:
     cdef bint double_ = is_double(out)
-    cdef Py_ssize_t rows = len(out), n = out.shape[1]
+    cdef Py_ssize_t rows = len(out), n = columns(out)
     cdef Run r = Run(double_, activation, rows * n, NULL, contiguous(source, double_, 2, rows, n), writable(out, double_, 2, rows, n))
     if kept is not None:
         r.kept = contiguous(kept, double_, 2, rows, n)
@@ -268,14 +276,16 @@ cdef int over_elements(int activation, kept, cnp.ndarray source, cnp.ndarray out
     return 0
 
 
-def activate(int activation, cnp.ndarray z, cnp.ndarray y, int n_threads):
+def activate(int activation, cnp.ndarray z not None, cnp.ndarray y not None, int n_threads):
     """y := f(z), in place or not."""
     over_elements(activation, None, z, y, n_threads)
 
 
-def differentiate(int activation, kept, cnp.ndarray dy, cnp.ndarray dz, int n_threads):
+def differentiate(int activation, kept, cnp.ndarray dy not None, cnp.ndarray dz not None, int n_threads):
     """dz := dy f'(z), in place or not; kept is y, or z for gelu and silu."""
-    over_elements(activation, dy if kept is None else kept, dy, dz, n_threads)
+    if kept is None and activation != IDENTITY:
+        raise TypeError("kept is needed, got None")
+    over_elements(activation, dy if activation == IDENTITY else kept, dy, dz, n_threads)
 
 
 cdef double loss_of(int loss, Py_ssize_t rows, Py_ssize_t n, const real* y, const real* target, real* dy, real* space) noexcept nogil:
@@ -289,13 +299,13 @@ cdef double loss_of(int loss, Py_ssize_t rows, Py_ssize_t n, const real* y, cons
         value += term
         if dy != NULL:
             copy(n, dy + i * n, space)
-    return value / divisor
+    return value / divisor if divisor > 0 else 0
 
 
-def loss(int loss, cnp.ndarray y, cnp.ndarray target, dy, int n_threads):
+def loss(int loss, cnp.ndarray y not None, cnp.ndarray target not None, dy, int n_threads):
     """The loss of a batch; dy (None, y or another array) receives its gradient."""
     cdef bint double_ = is_double(y)
-    cdef Py_ssize_t rows = len(y), n = y.shape[1]
+    cdef Py_ssize_t rows = len(y), n = columns(y)
     cdef void* y_ = contiguous(y, double_, 2, rows, n)
     cdef void* t_ = contiguous(target, double_, 2, rows, n)
     cdef void* dy_ = NULL if dy is None else writable(dy, double_, 2, rows, n)
@@ -311,14 +321,14 @@ def loss(int loss, cnp.ndarray y, cnp.ndarray target, dy, int n_threads):
     return value
 
 
-def sgd(cnp.ndarray weight, cnp.ndarray dweight, velocity, double lr, double momentum, bint nesterov, double weight_decay,
+def sgd(cnp.ndarray weight not None, cnp.ndarray dweight not None, velocity, double lr, double momentum, bint nesterov, double weight_decay,
         int n_threads):
     """PyTorch's SGD on flat arrays; False, and nothing written, where a new weight or velocity is not finite."""
     cdef bint double_ = is_double(weight), finite
     cdef Py_ssize_t n = len(weight)
     cdef void* w = vector(weight, double_, n)
     cdef void* dw = contiguous(dweight, double_, 1, n, 0)
-    cdef void* v = NULL if velocity is None else vector(velocity, double_, n)
+    cdef void* v = NULL if momentum == 0 else vector(velocity, double_, n)
     cdef SGD s = SGD(lr, momentum, weight_decay, nesterov)
     with nogil:
         if double_:

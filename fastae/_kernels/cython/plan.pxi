@@ -207,9 +207,9 @@ cdef void turn(const Training* p, const Rectangle* q, real* _) noexcept nogil:
 
 
 cdef void exchange(const Training* p, const Rectangle* q, const char* flat, void* panels, void* bias, bint pack, real* _) noexcept nogil:
-    """A rectangle between a flat array (weights or velocity) and its panels: into the panels, or back."""
+    """A rectangle between a flat array (weights or velocity) and its panels: into the panels, padded with zeros, or back."""
     cdef const Layer* layer = &p.layers[q.layer]
-    cdef Py_ssize_t w, j = q.i0, o
+    cdef Py_ssize_t w, j = q.i0, o, i
     cdef real* row
     cdef real* panel
     while j < q.i1:
@@ -218,6 +218,9 @@ cdef void exchange(const Training* p, const Rectangle* q, const char* flat, void
             row = <real*>flat + layer.weight_at + o * layer.n_in + j
             panel = <real*>panels + j * layer.padded_out + o * w
             copy(min(w, q.i1 - j), panel if pack else row, row if pack else panel)
+            if pack:
+                for i in range(q.i1 - j, w):
+                    panel[i] = 0
         j += w
     if q.i0 == 0 and layer.bias_at >= 0:
         row = <real*>flat + layer.bias_at + q.o0
@@ -270,7 +273,7 @@ cdef bint learn_weights(const Training* p, const Rectangle* q, Py_ssize_t rows, 
             sum_tile(mr, <int>(w // lanes), rows, <const real*>layer.dz.data + o, 1, layer.dz.stride,
                      <const real*>layer.x.data + j, layer.x.stride, <const real*>NULL, dw, w, space)
             finite &= update(&p.sgd, mr * w, <real*>layer.weight + at, dw,
-                             NULL if layer.velocity == NULL else <real*>layer.velocity + at)
+                             NULL if p.sgd.momentum == 0 else <real*>layer.velocity + at)
             if p.gradients != NULL:
                 gradients = <real*>p.gradients + layer.weight_at + o * layer.n_in + j
                 for i in range(mr):
@@ -290,7 +293,7 @@ cdef bint learn_biases(const Training* p, const Rectangle* q, Py_ssize_t rows, r
     if p.gradients != NULL:
         copy(n, <real*>p.gradients + layer.bias_at + q.o0, db)
     return update(&p.sgd, n, <real*>layer.bias + q.o0, db,
-                  NULL if layer.bias_velocity == NULL else <real*>layer.bias_velocity + q.o0)
+                  NULL if p.sgd.momentum == 0 else <real*>layer.bias_velocity + q.o0)
 
 
 cdef bint learn(const Training* p, Py_ssize_t rows, Py_ssize_t q0, Py_ssize_t q1, real* dw, real* space) noexcept nogil:
@@ -383,6 +386,8 @@ cdef Source source_of(cnp.ndarray a) except *:
     cdef Source s
     if cnp.PyArray_NDIM(a) != 2 or cnp.PyArray_TYPE(a) not in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64, cnp.NPY_UINT8):
         raise TypeError(f"a matrix of float32, float64 or uint8 is needed, got {a.dtype} {(<object>a).shape}")
+    if not cnp.PyArray_ISALIGNED(a) or not cnp.PyArray_ISNOTSWAPPED(a):
+        raise ValueError("an aligned array of native byte order is needed")
     s.data = <const char*>cnp.PyArray_DATA(a)
     s.row_stride, s.column_stride = cnp.PyArray_STRIDE(a, 0), cnp.PyArray_STRIDE(a, 1)
     s.typenum = cnp.PyArray_TYPE(a)
@@ -398,7 +403,7 @@ cdef class Plan:
     cdef readonly Py_ssize_t batch_size
     cdef public int n_threads
 
-    def __cinit__(self, layers, cnp.ndarray weights, velocity, Py_ssize_t batch_size, int loss, int n_threads):
+    def __cinit__(self, layers, cnp.ndarray weights not None, velocity, Py_ssize_t batch_size, int loss, int n_threads):
         cdef Training* t = &self.t
         cdef Py_ssize_t n = len(layers), at = 0, P = len(weights)
         cdef Layer* layer
@@ -407,6 +412,10 @@ cdef class Plan:
         t.n_layers, t.loss, t.batch_size, t.n_weights = n, loss, batch_size, P
         t.weights = <char*>vector(weights, t.is_double, P)
         t.velocity = NULL if velocity is None else <char*>vector(velocity, t.is_double, P)
+        if not layers or any(a[1] != b[0] for a, b in zip(layers, layers[1:])):
+            raise ValueError(f"layers must chain from features in to features out, got {layers}")
+        if batch_size < 1:
+            raise ValueError(f"a batch holds at least one row, got {batch_size}")
         self.arrays = (weights, velocity)
         self.batch_size, self.n_threads = batch_size, n_threads
         self.arena = Arena()
@@ -464,7 +473,7 @@ cdef class Plan:
         cdef Py_ssize_t lines = ceil_div(n * size, 64) | 1
         return Matrix(self.arena.take(rows * lines * 64), lines * 64 // size)
 
-    def run(self, cnp.ndarray x, cnp.ndarray target, order, Py_ssize_t first, Py_ssize_t last, sgd, gradients=None):
+    def run(self, cnp.ndarray x not None, cnp.ndarray target not None, order, Py_ssize_t first, Py_ssize_t last, sgd, gradients=None):
         """Steps over the rows order[first:last]; see README.md."""
         cdef Training* t = &self.t
         cdef Py_ssize_t n = len(x)
@@ -477,6 +486,8 @@ cdef class Plan:
         t.order = NULL if order is None else rows_of(order, first, last, n)
         t.gradients = NULL if gradients is None else <char*>vector(gradients, t.is_double, t.n_weights)
         lr, momentum, nesterov, weight_decay = sgd
+        if momentum != 0 and t.velocity == NULL:
+            raise ValueError(f"momentum {momentum} needs a plan with a velocity")
         t.sgd = SGD(lr, momentum, weight_decay, nesterov)
         t.first, t.last, t.done, t.total = first, last, 0, 0
         cdef int n_threads = team_size(6.0 * t.n_weights * min(t.batch_size, last - first), self.n_threads)
