@@ -57,6 +57,7 @@ setup(
             "wraparound": False,
             "cdivision": True,
             "initializedcheck": False,
+            "allow_none_for_extension_args": False,
         },
     ),
     cmdclass={"build_ext": BuildInParallel},

@@ -1,6 +1,7 @@
 """The backends: modules with the same kernels (README.md states them), chosen here and nowhere else."""
 
 import importlib
+from functools import cache
 from types import ModuleType
 
 # Name, module, and how to get it where it is missing. The first that loads is the default.
@@ -11,7 +12,7 @@ BACKENDS = {
 
 
 def load(name: str) -> ModuleType:
-    """Kernels of a backend.
+    """Kernels of a backend; which instruction set it uses is decided the first time.
 
     Raises
     ------
@@ -22,6 +23,11 @@ def load(name: str) -> ModuleType:
     """
     if not isinstance(name, str) or name not in BACKENDS:
         raise ValueError(f"backend takes one of {', '.join(map(repr, BACKENDS))}; got {name!r}")
+    return _load(name)
+
+
+@cache
+def _load(name: str) -> ModuleType:
     module, remedy = BACKENDS[name]
     try:
         loaded = importlib.import_module(module)

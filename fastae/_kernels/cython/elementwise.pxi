@@ -32,8 +32,8 @@ cdef inline void differentiate_rows(int activation, Py_ssize_t rows, Py_ssize_t 
         differentiate_f64(activation, rows, n, kept, ldk, dy, ldy, dz, ldz)
 
 
-cdef inline void loss_rows(int loss, Py_ssize_t rows, Py_ssize_t n, const real* y, const real* target, Py_ssize_t ld, real scale,
-                           real* dy, Py_ssize_t ldd, double* row_loss) noexcept nogil:
+cdef inline void loss_rows(int loss, Py_ssize_t rows, Py_ssize_t n, const real* y, const real* target, Py_ssize_t ld,
+                           real scale, real* dy, Py_ssize_t ldd, double* row_loss) noexcept nogil:
     """row_loss := the sum of each row's terms; dy := scale times their slope by y. Rows are padded to whole vectors."""
     if real is float:
         loss_f32(loss, rows, n, y, target, ld, scale, dy, ldd, row_loss)

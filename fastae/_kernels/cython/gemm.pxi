@@ -41,8 +41,8 @@ cdef struct Gemm:
 
 
 # In float32 with AVX-512: a tile of A, MR x KC, is 16 KB and stays in L1 while a block of B passes by in panels of 96 KB; that
-# block, KC x NC, is 4 MB and stays in the shared L3; the packed block of A, MC x KC, is 288 KB and stays in a 512 KB L2. float64
-# takes twice as much of each. MC is a multiple of every MR, NC of every NR.
+# block, KC x NC, is 4 MB and stays in the shared L3; the packed block of A, MC x KC, is 288 KB and stays in a 512 KB L2. For
+# float64 all are twice as large. MC is a multiple of every MR, NC of every NR.
 cdef Py_ssize_t MC = 144, KC = 512, NC = 2016
 
 
@@ -186,14 +186,14 @@ cdef void gemm(const Gemm* g, Team* team, int member, real* _) noexcept nogil:
     cdef const real* a
     cdef real* packed_b = <real*>align(g.workspace)
     cdef real* packed_a
-    # A row-major A is read in place. Not so rows or columns a multiple of 1 KB apart, which share few sets of L1, nor columns that
-    # are used often.
+    # A row-major A is read in place. Not so rows or columns a multiple of 1 KB apart, which share few sets of L1, nor columns
+    # that are used often.
     cdef Py_ssize_t stride = g.csa if g.rsa == 1 else g.rsa
     cdef bint in_place = (g.csa == 1 or g.N <= 4 * NR) and (stride * sizeof(real)) % 1024 != 0
     for n_block in range(ceil_div(g.N, NC)):                                            # C[:, jc:jc+nc]
         jc = n_block * NC
         nc = min(NC, g.N - jc)
-        for k_block in range(k_blocks):                                                 #   += A[:, pc:pc+kc] B[pc:pc+kc, :]
+        for k_block in range(k_blocks):                                                 # += A[:, pc:pc+kc] B[pc:pc+kc, :]
             pc = k_block * KC
             kc = min(KC, g.K - pc)
             packed_a = <real*>align(packed_b + ceil_div(nc, NR) * NR * kc)

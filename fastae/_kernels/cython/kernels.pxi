@@ -90,7 +90,8 @@ cdef void* checked(cnp.ndarray a, bint double_, int ndim, Py_ssize_t d0, Py_ssiz
     """The address of an array of this type and shape, whatever its strides."""
     if is_double(a) != double_ or cnp.PyArray_NDIM(a) != ndim or cnp.PyArray_DIM(a, 0) != d0 or (
             ndim == 2 and cnp.PyArray_DIM(a, 1) != d1):
-        raise ValueError(f"an array of float{64 if double_ else 32} {(d0, d1)[:ndim]} is needed, got {a.dtype} {(<object>a).shape}")
+        needed = f"an array of float{64 if double_ else 32} {(d0, d1)[:ndim]}"
+        raise ValueError(f"{needed} is needed, got {a.dtype} {(<object>a).shape}")
     if not cnp.PyArray_ISALIGNED(a) or not cnp.PyArray_ISNOTSWAPPED(a):
         raise ValueError("an aligned array of native byte order is needed")
     return cnp.PyArray_DATA(a)
@@ -182,7 +183,7 @@ def peak(int n_threads):
     return 4000000.0 * CHAIN_OPERATIONS * n_threads / best / 1e9
 
 
-def matmul(cnp.ndarray a not None, cnp.ndarray b not None, cnp.ndarray c not None, double alpha, double beta, int n_threads):
+def matmul(cnp.ndarray a, cnp.ndarray b, cnp.ndarray c, double alpha, double beta, int n_threads):
     """C := alpha A B + beta C; a and b with any strides."""
     cdef Gemm g = product(is_double(c), len(c), columns(c), columns(a), NULL)
     set_operands(&g, a, b)
@@ -191,7 +192,7 @@ def matmul(cnp.ndarray a not None, cnp.ndarray b not None, cnp.ndarray c not Non
     run_product(&g, n_threads)
 
 
-def linear(cnp.ndarray x not None, cnp.ndarray weight not None, bias, int activation, cnp.ndarray y not None, keep, int n_threads):
+def linear(cnp.ndarray x, cnp.ndarray weight, bias, int activation, cnp.ndarray y, keep, int n_threads):
     """y := f(x W^T + b); keep, where it is not None, receives the argument of f."""
     cdef Gemm g = product(is_double(y), len(y), columns(y), columns(x), NULL)
     set_operands(&g, x, weight.T)
@@ -201,7 +202,7 @@ def linear(cnp.ndarray x not None, cnp.ndarray weight not None, bias, int activa
     run_product(&g, n_threads)
 
 
-def linear_grad_input(cnp.ndarray dz not None, cnp.ndarray weight not None, int activation, kept, cnp.ndarray dx not None, int n_threads):
+def linear_grad_input(cnp.ndarray dz, cnp.ndarray weight, int activation, kept, cnp.ndarray dx, int n_threads):
     """dx := (dz W) f'(kept), where f is the activation of the layer below, which made x."""
     cdef Gemm g = product(is_double(dx), len(dx), columns(dx), columns(dz), NULL)
     set_operands(&g, dz, weight)
@@ -225,7 +226,7 @@ cdef void columns_team(void* job, Team* team, int member) noexcept nogil:
         sum_columns(<const float*>c.a, c.rows, c.n, <float*>c.out, team, member)
 
 
-def linear_grad_weight(cnp.ndarray dz not None, cnp.ndarray x not None, cnp.ndarray dweight not None, dbias, int n_threads):
+def linear_grad_weight(cnp.ndarray dz, cnp.ndarray x, cnp.ndarray dweight, dbias, int n_threads):
     """dW := dz^T x, db := the sum of dz over the batch (unless dbias is None)."""
     cdef Gemm g = product(is_double(dweight), len(dweight), columns(dweight), len(dz), NULL)
     cdef Columns c
@@ -254,7 +255,8 @@ cdef void run_elements(const Run* r, Team* team, int member, real* _) noexcept n
     if r.kept == NULL:
         activate_rows(r.activation, 1, end - i, <const real*>r.source + i, 0, <real*>r.out + i, 0)
     else:
-        differentiate_rows(r.activation, 1, end - i, <const real*>r.kept + i, 0, <const real*>r.source + i, 0, <real*>r.out + i, 0)
+        differentiate_rows(r.activation, 1, end - i, <const real*>r.kept + i, 0, <const real*>r.source + i, 0,
+                           <real*>r.out + i, 0)
 
 
 cdef void elements_team(void* job, Team* team, int member) noexcept nogil:
@@ -267,7 +269,8 @@ cdef void elements_team(void* job, Team* team, int member) noexcept nogil:
 cdef int over_elements(int activation, kept, cnp.ndarray source, cnp.ndarray out, int n_threads) except -1:
     cdef bint double_ = is_double(out)
     cdef Py_ssize_t rows = len(out), n = columns(out)
-    cdef Run r = Run(double_, activation, rows * n, NULL, contiguous(source, double_, 2, rows, n), writable(out, double_, 2, rows, n))
+    cdef Run r = Run(double_, activation, rows * n, NULL, contiguous(source, double_, 2, rows, n), NULL)
+    r.out = writable(out, double_, 2, rows, n)
     if kept is not None:
         r.kept = contiguous(kept, double_, 2, rows, n)
     n_threads = team_size(16.0 * r.n, n_threads)
@@ -276,19 +279,20 @@ cdef int over_elements(int activation, kept, cnp.ndarray source, cnp.ndarray out
     return 0
 
 
-def activate(int activation, cnp.ndarray z not None, cnp.ndarray y not None, int n_threads):
+def activate(int activation, cnp.ndarray z, cnp.ndarray y, int n_threads):
     """y := f(z), in place or not."""
     over_elements(activation, None, z, y, n_threads)
 
 
-def differentiate(int activation, kept, cnp.ndarray dy not None, cnp.ndarray dz not None, int n_threads):
+def differentiate(int activation, kept, cnp.ndarray dy, cnp.ndarray dz, int n_threads):
     """dz := dy f'(z), in place or not; kept is y, or z for gelu and silu."""
     if kept is None and activation != IDENTITY:
         raise TypeError("kept is needed, got None")
     over_elements(activation, dy if activation == IDENTITY else kept, dy, dz, n_threads)
 
 
-cdef double loss_of(int loss, Py_ssize_t rows, Py_ssize_t n, const real* y, const real* target, real* dy, real* space) noexcept nogil:
+cdef double loss_of(int loss, Py_ssize_t rows, Py_ssize_t n, const real* y, const real* target, real* dy,
+                    real* space) noexcept nogil:
     """space: two padded rows."""
     cdef Py_ssize_t i, ld = ceil_div(n, 16) * 16
     cdef double divisor = loss_divisor(loss, rows, n), value = 0, term
@@ -302,7 +306,7 @@ cdef double loss_of(int loss, Py_ssize_t rows, Py_ssize_t n, const real* y, cons
     return value / divisor if divisor > 0 else 0
 
 
-def loss(int loss, cnp.ndarray y not None, cnp.ndarray target not None, dy, int n_threads):
+def loss(int loss, cnp.ndarray y, cnp.ndarray target, dy, int n_threads):
     """The loss of a batch; dy (None, y or another array) receives its gradient."""
     cdef bint double_ = is_double(y)
     cdef Py_ssize_t rows = len(y), n = columns(y)
@@ -321,7 +325,7 @@ def loss(int loss, cnp.ndarray y not None, cnp.ndarray target not None, dy, int 
     return value
 
 
-def sgd(cnp.ndarray weight not None, cnp.ndarray dweight not None, velocity, double lr, double momentum, bint nesterov, double weight_decay,
+def sgd(cnp.ndarray weight, cnp.ndarray dweight, velocity, double lr, double momentum, bint nesterov, double weight_decay,
         int n_threads):
     """PyTorch's SGD on flat arrays; False, and nothing written, where a new weight or velocity is not finite."""
     cdef bint double_ = is_double(weight), finite

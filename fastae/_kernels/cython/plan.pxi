@@ -31,9 +31,9 @@ cdef struct Layer:
     int activation
     Py_ssize_t weight_at, bias_at   # places in the flat arrays; bias_at < 0: no bias
     Py_ssize_t padded_in, padded_out    # to whole vectors
-    void* weight                    # panels of NR inputs, the last one narrower, each [padded_out][NR]: the weights during a run
+    void* weight                    # the weights during a run: panels of NR inputs, the last one narrower, [padded_out][NR]
     void* velocity                  # the same, or NULL
-    void* turned_weight             # panels of NR outputs, each [padded_in][NR]: a copy of the weights
+    void* turned_weight             # a copy of them: panels of NR outputs, [padded_in][NR]
     void* bias                      # (padded_out,); zeros without a bias
     void* bias_velocity
     Matrix x                        # (batch_size, n_in): the batch, or the layer below's y
@@ -206,7 +206,8 @@ cdef void turn(const Training* p, const Rectangle* q, real* _) noexcept nogil:
         i += lanes
 
 
-cdef void exchange(const Training* p, const Rectangle* q, const char* flat, void* panels, void* bias, bint pack, real* _) noexcept nogil:
+cdef void exchange(const Training* p, const Rectangle* q, const char* flat, void* panels, void* bias, bint pack,
+                   real* _) noexcept nogil:
     """A rectangle between a flat array (weights or velocity) and its panels: into the panels, padded with zeros, or back."""
     cdef const Layer* layer = &p.layers[q.layer]
     cdef Py_ssize_t w, j = q.i0, o, i
@@ -242,16 +243,17 @@ cdef void exchange_all(const Training* p, Py_ssize_t q0, Py_ssize_t q1, bint pac
             turn[real](p, q, NULL)
 
 
-cdef inline void fetch_tile(const Layer* layer, Py_ssize_t o, Py_ssize_t j, Py_ssize_t w, Py_ssize_t at, real* _) noexcept nogil:
+cdef inline void fetch_tile(const Layer* layer, Py_ssize_t o, Py_ssize_t j, Py_ssize_t w, Py_ssize_t at,
+                            real* _) noexcept nogil:
     """Asks for what the update of a tile will write, so that it comes while the gradient is computed."""
-    cdef Py_ssize_t lanes = vector_lanes[real](NULL), i, wo
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, i, wo
     cdef char* turned
     fetch(<char*>layer.weight + at * sizeof(real), MR * w * sizeof(real), True)
     if layer.velocity != NULL:
         fetch(<char*>layer.velocity + at * sizeof(real), MR * w * sizeof(real), True)
     if o % lanes == 0:
-        wo = panel_width[real](layer.padded_out, o // (NV * lanes) * (NV * lanes), NULL)
-        turned = <char*>layer.turned_weight + (o // (NV * lanes) * (NV * lanes) * layer.padded_in + o % (NV * lanes)) * sizeof(real)
+        wo = panel_width[real](layer.padded_out, o // NR * NR, NULL)
+        turned = <char*>layer.turned_weight + (o // NR * NR * layer.padded_in + o % NR) * sizeof(real)
         for i in range(j, j + w):
             prefetch_write(turned + i * wo * sizeof(real))
 
@@ -403,7 +405,7 @@ cdef class Plan:
     cdef readonly Py_ssize_t batch_size
     cdef public int n_threads
 
-    def __cinit__(self, layers, cnp.ndarray weights not None, velocity, Py_ssize_t batch_size, int loss, int n_threads):
+    def __cinit__(self, layers, cnp.ndarray weights, velocity, Py_ssize_t batch_size, int loss, int n_threads):
         cdef Training* t = &self.t
         cdef Py_ssize_t n = len(layers), at = 0, P = len(weights)
         cdef Layer* layer
@@ -473,13 +475,14 @@ cdef class Plan:
         cdef Py_ssize_t lines = ceil_div(n * size, 64) | 1
         return Matrix(self.arena.take(rows * lines * 64), lines * 64 // size)
 
-    def run(self, cnp.ndarray x not None, cnp.ndarray target not None, order, Py_ssize_t first, Py_ssize_t last, sgd, gradients=None):
+    def run(self, cnp.ndarray x, cnp.ndarray target, order, Py_ssize_t first, Py_ssize_t last, sgd, gradients=None):
         """Steps over the rows order[first:last]; see README.md."""
         cdef Training* t = &self.t
         cdef Py_ssize_t n = len(x)
         t.x_source, t.target_source = source_of(x), source_of(target)
         t.is_target_input = target is x
-        if cnp.PyArray_DIM(x, 1) != t.layers[0].n_in or cnp.PyArray_DIM(target, 1) != t.layers[t.n_layers - 1].n_out or len(target) != n:
+        widths = cnp.PyArray_DIM(x, 1), cnp.PyArray_DIM(target, 1)
+        if widths != (t.layers[0].n_in, t.layers[t.n_layers - 1].n_out) or len(target) != n:
             raise ValueError(f"x and target of shapes {(<object>x).shape} and {(<object>target).shape} do not fit the plan")
         if not 0 <= first <= last <= (n if order is None else len(order)):
             raise ValueError(f"rows {first} to {last} are not in the data")
