@@ -11,6 +11,7 @@ from ._kernels.names import ACTIVATIONS, LOSSES
 
 Array = NDArray[Any]
 DTYPES = ("float32", "float64")
+FLOATS = (np.float32, np.float64)
 _ROWS = 4096  # of a block of large data
 
 
@@ -63,7 +64,7 @@ def samples(value: Any, argument: str, width: int) -> Array:
         x: Array = np.asanyarray(value)
     except ValueError as error:
         raise ValueError(f"{argument} takes an array of shape (samples, {width}): {error}") from error
-    if x.dtype.name not in (*DTYPES, "uint8"):
+    if x.dtype.type not in (*FLOATS, np.uint8):
         raise TypeError(
             f"{argument} takes float32, float64 or uint8 (0 to 255, scaled to 0 to 1), got {x.dtype}; "
             f"convert it with {argument}.astype('float32')"

@@ -20,17 +20,19 @@ def _operand(value: Any, argument: str, dtype: np.dtype[Any] | None = None, ndim
         a = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{argument} takes an array of {ndim} dimensions: {error}") from error
-    if a.dtype.name not in _check.DTYPES or (dtype is not None and a.dtype.name != dtype.name):
+    kind = a.dtype.type  # of either byte order
+    if kind not in _check.FLOATS or (dtype is not None and kind is not dtype.type):
         takes = "float32 or float64" if dtype is None else f"{dtype.name} as the other arrays"
         raise TypeError(f"{argument} takes {takes}, got {a.dtype}")
     if a.ndim != ndim:
         raise ValueError(f"{argument} takes an array of {ndim} dimensions, got shape {a.shape}")
-    whole = all(stride % a.itemsize == 0 for stride in a.strides)  # not so for a field of a structured array
-    return a if whole and a.flags.aligned and a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
+    flags = a.flags
+    whole = flags.c_contiguous or all(stride % a.itemsize == 0 for stride in a.strides)  # not so for a structured array's field
+    return a if whole and flags.aligned and a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
 
 
 def _factor(value: Any, argument: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if type(value) is not float and (isinstance(value, bool) or not isinstance(value, numbers.Real)):
         raise TypeError(f"{argument} takes a number, got {value!r}")
     return float(value)
 

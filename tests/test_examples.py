@@ -24,7 +24,7 @@ PRINTED = {
 
 def run(code, folder):
     """Printed text of a script in a process of its own, where warnings are errors and plots have no window."""
-    command = [sys.executable, "-W", "error", *code]
+    command = [sys.executable, "-P", "-W", "error", *code]
     environment = {**os.environ, "MPLBACKEND": "Agg"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

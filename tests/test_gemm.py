@@ -35,11 +35,11 @@ LAYOUTS = {
 each_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 
 
-def check(kernels, guarded, tolerance, dtype, m, n, k, layout=LAYOUTS["row-major"], beta=0.0):
+def check(kernels, guarded, tolerance, dtype, m, n, k, layout=LAYOUTS["row-major"], alpha=1.0, beta=0.0):
     a, b, product = operands(m, n, k, dtype)
     c = guarded((m, n), dtype, beta if beta else np.nan)  # beta everywhere, so that beta c is its square
-    kernels.matmul(layout[0](a), layout[1](b), c, 1.0, beta, 1)
-    np.testing.assert_allclose(c, product + beta * beta, rtol=0, atol=tolerance(dtype, k), err_msg=f"{m} x {n} x {k}")
+    kernels.matmul(layout[0](a), layout[1](b), c, alpha, beta, 1)
+    np.testing.assert_allclose(c, alpha * product + beta * beta, rtol=0, atol=tolerance(dtype, k), err_msg=f"{m} x {n} x {k}")
 
 
 @DTYPES
@@ -60,8 +60,8 @@ def test_edges_of_tiles(kernels, layout, dtype, k, guarded, tolerance):
 @pytest.mark.parametrize("k", [KC - 1, KC, KC + 1, 2 * KC, 2 * KC + 1])
 def test_edges_of_kc(kernels, layout, dtype, k, guarded, tolerance):
     for m, n in ((1, 1), (9, 50), (13, 230)):  # A read in place, and packed
-        for beta in (0.0, 2.0):  # used in the first block only
-            check(kernels, guarded, tolerance, dtype, m, n, k, layout, beta)
+        for alpha, beta in ((1.0, 0.0), (-0.75, 2.0)):  # alpha is used in every block, beta in the first only
+            check(kernels, guarded, tolerance, dtype, m, n, k, layout, alpha, beta)
 
 
 @DTYPES

@@ -221,11 +221,15 @@ def test_sgd(compiled, momentum, nesterov, weight_decay, dtype, rng, guarded):
             np.testing.assert_allclose(v, expected_v, rtol=0, atol=16 * np.finfo(dtype).eps)
 
 
-def test_sgd_without_momentum_leaves_a_velocity_alone(kernels):
+def test_without_momentum_a_velocity_is_left_alone(kernels):
     """As PyTorch does: a momentum of 0 now and 0.9 later goes on from the velocity there was."""
     w, v = np.ones(3), np.full(3, 7.0)
     assert kernels.sgd(w, np.ones(3), v, 0.5, 0.0, False, 0.0, 1)
     assert (w == 0.5).all()
+    assert (v == 7).all()
+    plan = kernels.Plan([(2, 1, 0, True)], w, v, 1, 0, 1)
+    assert plan.run(np.ones((1, 2)), np.zeros((1, 1)), None, 0, 1, (0.5, 0.0, False, 0.0))[0] == 1
+    assert (w == -0.25).all()
     assert (v == 7).all()
 
 
@@ -394,7 +398,7 @@ def wrong_calls(k):
         "activate": ([1, f, f.copy(), 1], [2], [], []),
         "differentiate": ([1, f, f, f.copy(), 1], [3], [], []),
         "loss": ([0, f, f, f.copy(), 1], [3], [], [3]),
-        "sgd": ([v.copy(), v, v.copy(), 0.1, 0.9, False, 0.0, 1], [0, 2], [], [2]),
+        "sgd": ([v.copy(), v, v.copy(), 0.1, 0.9, False, 0.0, 1], [0, 2], [], []),
         "Plan": ([[(1, 2, 0, True)], v.copy(), v.copy(), 2, 0, 1], [1, 2], [], [2]),
     }
     for name, (arguments, outputs, strided_inputs, optional) in calls.items():
@@ -422,7 +426,15 @@ def wrong_calls(k):
     orders = [np.arange(4, dtype=np.int32), np.arange(4.0), np.zeros((4, 1), int), np.arange(8)[::2], [0, 1, 2, 3]]
     orders += [np.array([0, 1, 2, 4]), np.array([0, -1, 2, 3]), np.arange(3)]
     gradients = [np.ones(15, np.float32), np.ones(16), read_only(np.ones((1, 16), np.float32))[0], [1.0] * 16]
-    for place, values in {0: sources, 1: sources, 2: orders, 3: [-1, 5], 4: [-1, 5], 5: [None, (0.1,)], 6: gradients}.items():
+    for place, values in {
+        0: sources,
+        1: sources,
+        2: orders,
+        3: [-1, 5],
+        4: [-1, 5],
+        5: [None, (0.1,), SGD],
+        6: gradients,
+    }.items():
         for case, bad in enumerate(values):
             given = [*good[:place], bad, *good[place + 1 :]]
             yield f"Plan.run, argument {place}: wrong value {case}", lambda given=given: plan.run(*given)

@@ -23,7 +23,8 @@ THREADS = (1, 2, 3, 5, 8)
 SGD = (0.05, 0.9, True, 0.001)
 GELU, TANH = ACTIVATIONS.index("gelu"), ACTIVATIONS.index("tanh")
 needs_fork = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
-needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+TASKS = Path("/proc/self/task")  # one entry for each thread
+needs_proc = pytest.mark.skipif(not TASKS.exists(), reason="needs /proc")
 
 
 def train(kernels, n_threads, dtype="float32", seed=0, epochs=2, gradients=False):
@@ -120,12 +121,19 @@ def train_and_multiply(module, seed):
     return train(kernels, 2, seed=seed), multiply(kernels, 3, seed=seed)
 
 
+def in_child(module, seed):
+    result = train_and_multiply(module, seed)
+    if TASKS.exists():
+        assert len(list(TASKS.iterdir())) == 3, "the child started no threads of its own"
+    return result
+
+
 def train_in_children(module):
     """What three children give that are forked now and train at once; a child that hangs is an error."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)  # that is what is tested
         with multiprocessing.get_context("fork").Pool(3) as pool:
-            return pool.starmap_async(train_and_multiply, [(module, seed) for seed in range(3)], chunksize=1).get(60)
+            return pool.starmap_async(in_child, [(module, seed) for seed in range(3)], chunksize=1).get(60)
 
 
 @needs_fork
@@ -167,7 +175,7 @@ def threads():
 
 def run_in_process(code):
     """Lines that the code prints; it must end with 0 and nothing on stderr."""
-    command = [sys.executable, "-W", "error", "-c", PROLOGUE + code]
+    command = [sys.executable, "-P", "-W", "error", "-c", PROLOGUE + code]
     done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.split()

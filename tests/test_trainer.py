@@ -537,7 +537,7 @@ def test_ctrl_c_stops_a_fit_and_leaves_a_usable_model(backend):
         assert len(trainer.fit(x[:640], epochs=1).loss) == 1
         print("usable")
     """
-    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen([sys.executable, "-P", "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout.readline() == "started\n"
             time.sleep(0.5)  # into the fit

@@ -6,7 +6,10 @@ from types import ModuleType
 
 # Name, module, and how to get it where it is missing. The first that loads is the default.
 BACKENDS = {
-    "cython": ("fastae._kernels.cython", "install fastae where gcc or clang is present (a source folder: pip install -e .)"),
+    "cython": (
+        "fastae._kernels.cython",
+        "install fastae where gcc or clang is present; in a folder of its source, by pip install -e .",
+    ),
     "numpy": ("fastae._kernels.reference", ""),
 }
 
@@ -31,9 +34,9 @@ def _load(name: str) -> ModuleType:
     module, remedy = BACKENDS[name]
     try:
         loaded = importlib.import_module(module)
+        return loaded.kernels() if hasattr(loaded, "kernels") else loaded
     except ImportError as error:
         raise ImportError(f"backend {name!r} is missing: {error}; {remedy}") from error
-    return loaded.kernels() if hasattr(loaded, "kernels") else loaded
 
 
 def missing() -> dict[str, str]:

@@ -10,6 +10,8 @@ from types import ModuleType
 
 def isas() -> list[str]:
     """Instruction sets that are compiled and that this machine can run, the fastest first."""
+    if importlib.util.find_spec(f"{__name__}._runtime") is None:
+        raise ImportError(f"{os.path.dirname(__file__)} has no compiled kernels")
     from ._runtime import machine_isas
 
     return [name for name in machine_isas() if importlib.util.find_spec(f"{__name__}.{name}")]

@@ -5,6 +5,7 @@
 #define FASTAE_NUMBERS /* the order of _kernels/names.py */
 enum { IDENTITY, RELU, LEAKY_RELU, ELU, SIGMOID, TANH, SOFTPLUS, GELU, SILU };
 enum { HALF_SQUARED, MSE, BCE, BCE_WITH_LOGITS };
+typedef double Pair __attribute__((vector_size(16)));
 #endif
 #define LEAKY_SLOPE ((REAL)0.01)
 #define WHERE N(select_)
@@ -93,13 +94,32 @@ INLINE ivec N(lanes_below)(ptrdiff_t n)
     }                                                                                            \
     break;
 
-INLINE double N(tree)(const N(sums) *sum)
+INLINE double N(tree)(const N(sums) *sum) /* adds slot l + 8 to l, then l + 4, l + 2, l + 1 */
 {
-    double total[16];
-    memcpy(total, sum, sizeof total);
-    for (int width = 8; width > 0; width /= 2)
-        for (int l = 0; l < width; l++) total[l] += total[l + width];
-    return total[0];
+    Pair p[8];
+    memcpy(p, sum, sizeof p);
+    UNROLL for (int i = 0; i < 4; i++) p[i] += p[i + 4];
+    UNROLL for (int i = 0; i < 2; i++) p[i] += p[i + 2];
+    p[0] += p[1];
+    return p[0][0] + p[0][1];
+}
+
+/* Zeros in the padding of rows of n elements. */
+static void N(clear_padding)(ptrdiff_t rows, ptrdiff_t n, REAL *y, ptrdiff_t ld)
+{
+    const ptrdiff_t last = (n - 1) / LANES * LANES;
+    const ivec inside = N(lanes_below)(n - last);
+    for (y += last; rows > 0; rows--, y += ld) N(store)(y, (vec)((ivec)N(load)(y) & inside));
+}
+
+/* out[j] = the sum over the rows, in order, of a[.][j]; n is padded to whole vectors. */
+static void N(sum_rows)(ptrdiff_t rows, ptrdiff_t n, const REAL *a, ptrdiff_t ld, REAL *out)
+{
+    for (ptrdiff_t j = 0; j < n; j += LANES) {
+        vec sum = {0};
+        for (ptrdiff_t i = 0; i < rows; i++) sum += N(load)(a + i * ld + j);
+        N(store)(out + j, sum);
+    }
 }
 
 /* For each row of n elements, padded to whole vectors: row_loss = the sum of the terms, grad = scale * d term / d out, and 0 in

@@ -6,6 +6,10 @@ cdef extern from "engine.h" nogil:
                   float* dy, Py_ssize_t ldd, double* row_loss)
     void loss_f64(int loss, Py_ssize_t rows, Py_ssize_t n, const double* y, const double* target, Py_ssize_t ld, double scale,
                   double* dy, Py_ssize_t ldd, double* row_loss)
+    void clear_padding_f32(Py_ssize_t rows, Py_ssize_t n, float* y, Py_ssize_t ld)
+    void clear_padding_f64(Py_ssize_t rows, Py_ssize_t n, double* y, Py_ssize_t ld)
+    void sum_rows_f32(Py_ssize_t rows, Py_ssize_t n, const float* a, Py_ssize_t ld, float* out)
+    void sum_rows_f64(Py_ssize_t rows, Py_ssize_t n, const double* a, Py_ssize_t ld, double* out)
     void activate_f32(int activation, Py_ssize_t rows, Py_ssize_t n, const float* z, Py_ssize_t ldz, float* y, Py_ssize_t ldy)
     void activate_f64(int activation, Py_ssize_t rows, Py_ssize_t n, const double* z, Py_ssize_t ldz, double* y, Py_ssize_t ldy)
     void differentiate_f32(int activation, Py_ssize_t rows, Py_ssize_t n, const float* kept, Py_ssize_t ldk, const float* dy,
@@ -39,6 +43,22 @@ cdef inline void loss_rows(int loss, Py_ssize_t rows, Py_ssize_t n, const real* 
         loss_f32(loss, rows, n, y, target, ld, scale, dy, ldd, row_loss)
     else:
         loss_f64(loss, rows, n, y, target, ld, scale, dy, ldd, row_loss)
+
+
+cdef inline void clear_padding(Py_ssize_t rows, Py_ssize_t n, real* y, Py_ssize_t ld) noexcept nogil:
+    """Zeros in the padding of rows of n elements."""
+    if real is float:
+        clear_padding_f32(rows, n, y, ld)
+    else:
+        clear_padding_f64(rows, n, y, ld)
+
+
+cdef inline void sum_rows(Py_ssize_t rows, Py_ssize_t n, const real* a, Py_ssize_t ld, real* out) noexcept nogil:
+    """out[j] := the sum over the rows, in order, of a[i, j]; n is padded to whole vectors."""
+    if real is float:
+        sum_rows_f32(rows, n, a, ld, out)
+    else:
+        sum_rows_f64(rows, n, a, ld, out)
 
 
 cdef inline void add(Py_ssize_t n, real* a, const real* b) noexcept nogil:

@@ -132,7 +132,7 @@ cdef inline Py_ssize_t panel_width(Py_ssize_t padded, Py_ssize_t j, real* _) noe
 
 cdef void forward(const Layer* layer, Py_ssize_t r0, Py_ssize_t r1, real* space) noexcept nogil:
     """y := f(x W^T + b) for some rows."""
-    cdef Py_ssize_t lanes = vector_lanes[real](NULL), s, r, j = 0, w, i, o
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), s, r, j = 0, w
     cdef real* z
     cdef real* y
     cdef int mr
@@ -148,9 +148,7 @@ cdef void forward(const Layer* layer, Py_ssize_t r0, Py_ssize_t r1, real* space)
                      z, layer.kept.stride, space)
             activate_rows(layer.activation, mr, w, z, layer.kept.stride, y, layer.y.stride)
             if layer.activation == SIGMOID or layer.activation == SOFTPLUS:      # f(0) is not 0
-                for i in range(mr):
-                    for o in range(layer.n_out - j, w):
-                        y[i * layer.y.stride + o] = 0
+                clear_padding(mr, min(w, layer.n_out - j), y, layer.y.stride)
         j += w
 
 
@@ -194,14 +192,20 @@ cdef void turn(const Training* p, const Rectangle* q, real* _) noexcept nogil:
     """Renews the transposed copy of a rectangle of weights."""
     cdef const Layer* layer = &p.layers[q.layer]
     cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, o, i = q.i0, w, j, wo
+    cdef const real* source
+    cdef real* target
     while i < q.i1:
         j = i // NR * NR
         w = panel_width[real](layer.padded_in, j, NULL)
         o = q.o0
         while o < q.o1:
             wo = panel_width[real](layer.padded_out, o // NR * NR, NULL)
-            transpose(<const real*>layer.weight + j * layer.padded_out + o * w + i - j, w,
-                      <real*>layer.turned_weight + o // NR * NR * layer.padded_in + i * wo + o % NR, wo)
+            source = <const real*>layer.weight + j * layer.padded_out + o * w + i - j
+            target = <real*>layer.turned_weight + o // NR * NR * layer.padded_in + i * wo + o % NR
+            if (q.o1 - o) * (q.i1 - i) > 4 * lanes:
+                transpose(source, w, target, wo)
+            else:                       # a small corner: element by element is faster, and leaves the padding zero
+                transpose_edge(source, w, target, wo, min(lanes, q.o1 - o), min(lanes, q.i1 - i))
             o += lanes
         i += lanes
 
@@ -287,11 +291,8 @@ cdef bint learn_weights(const Training* p, const Rectangle* q, Py_ssize_t rows, 
 cdef bint learn_biases(const Training* p, const Rectangle* q, Py_ssize_t rows, real* db) noexcept nogil:
     """The same of the biases of a rectangle's outputs: the gradient is the sum of dz over the batch, in order."""
     cdef const Layer* layer = &p.layers[q.layer]
-    cdef Py_ssize_t n = q.o1 - q.o0, r
-    cdef const real* dz = <const real*>layer.dz.data + q.o0
-    memset(db, 0, n * sizeof(real))
-    for r in range(rows):
-        add(n, db, dz + r * layer.dz.stride)
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), n = q.o1 - q.o0
+    sum_rows(rows, ceil_div(n, lanes) * lanes, <const real*>layer.dz.data + q.o0, layer.dz.stride, db)
     if p.gradients != NULL:
         copy(n, <real*>p.gradients + layer.bias_at + q.o0, db)
     return update(&p.sgd, n, <real*>layer.bias + q.o0, db,
@@ -493,7 +494,9 @@ cdef class Plan:
             raise ValueError(f"momentum {momentum} needs a plan with a velocity")
         t.sgd = SGD(lr, momentum, weight_decay, nesterov)
         t.first, t.last, t.done, t.total = first, last, 0, 0
-        cdef int n_threads = team_size(6.0 * t.n_weights * min(t.batch_size, last - first), self.n_threads)
+        # A barrier takes some tenths of a microsecond, waking the other threads for the run some tens.
+        cdef double step = 6.0 * t.n_weights * min(t.batch_size, last - first), run = 6.0 * t.n_weights * (last - first)
+        cdef int n_threads = team_size(run, team_size(8 * step, self.n_threads))
         with nogil:
             run_team(train_team, t, n_threads)
         return t.done, t.total
