@@ -64,6 +64,11 @@ class Autoencoder(Network):
     ) -> None:
         if (sizes is None) == (encoder is None) or (encoder is None) != (decoder is None):
             raise TypeError("Autoencoder takes sizes, or both encoder and decoder")
+        others = (activation, latent_activation, output_activation, bias, dtype, seed, backend)
+        if sizes is None and others != ("relu", "identity", "sigmoid", True, "float32", None, None):
+            raise TypeError(
+                "with encoder and decoder, the layers' own activations, biases, dtype and backend count; give no others"
+            )
         if sizes is not None:
             if not isinstance(sizes, (list, tuple, np.ndarray, range)) or np.ndim(sizes) != 1 or len(sizes) < 2:
                 raise ValueError(f"sizes takes at least two integers, input and code, as [784, 64]; got {sizes!r}")

@@ -26,9 +26,7 @@ def _operand(value: Any, argument: str, dtype: np.dtype[Any] | None = None, ndim
         raise TypeError(f"{argument} takes {takes}, got {a.dtype}")
     if a.ndim != ndim:
         raise ValueError(f"{argument} takes an array of {ndim} dimensions, got shape {a.shape}")
-    flags = a.flags
-    whole = flags.c_contiguous or all(stride % a.itemsize == 0 for stride in a.strides)  # not so for a structured array's field
-    return a if whole and flags.aligned and a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
+    return a if a.flags.aligned and a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
 
 
 def _factor(value: Any, argument: str) -> float:

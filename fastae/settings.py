@@ -70,7 +70,7 @@ def get_num_threads() -> int:
     global _num_threads
     if _num_threads is None:
         for name in ("FASTAE_NUM_THREADS", "OMP_NUM_THREADS"):
-            value = os.environ.get(name, "")
+            value = os.environ.get(name, "").partition(",")[0]  # OpenMP: one number for each level of nesting
             if value.isascii() and value.isdigit() and int(value) > 0:
                 _num_threads = min(int(value), _MAX_THREADS)
                 break

@@ -118,6 +118,9 @@ class Trainer:
         self._steps = 1  # of one call
         self._parameters: Array | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_plan": None, "_parameters": None}  # a plan is made anew where it is needed
+
     def step(self, x: Any, target: Any = None) -> float:
         """One step on one batch.
 

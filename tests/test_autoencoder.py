@@ -324,3 +324,11 @@ def test_a_trained_network_that_becomes_a_part_trains_on(backend, rng, momentum)
         results.append(encoder.parameters.copy())
     np.testing.assert_array_equal(*results)
     np.testing.assert_array_equal(model.parameters[: results[0].size], results[0])
+
+
+def test_given_parts_take_no_other_arguments():
+    for other in ({"activation": "tanh"}, {"dtype": "float64"}, {"seed": 0}, {"bias": False}):
+        with pytest.raises(TypeError, match="layers' own"):
+            fastae.Autoencoder(
+                encoder=fastae.Sequential(fastae.Linear(3, 2)), decoder=fastae.Sequential(fastae.Linear(2, 3)), **other
+            )

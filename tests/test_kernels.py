@@ -313,6 +313,15 @@ def test_plan_reads_any_source(check, layout, source, dtype, rng):
 
 
 @DTYPES
+def test_plan_of_any_width(check, dtype, rng):
+    """Widths from 1 to 50: padding to whole vectors stays without effect, also where f(0) is not 0."""
+    for n in range(1, 51):
+        m, x = n * 7 % 50 + 1, uniform(rng, dtype, 7, n)
+        softplus = ACTIVATIONS.index("softplus")
+        check(x, None, None, dtype, activation=softplus, last=SIGMOID, net=((n, m, n % 2 == 0), (m, n, n % 3 == 0)))
+
+
+@DTYPES
 @pytest.mark.parametrize(
     ("net", "batch"),
     [
@@ -352,13 +361,13 @@ def test_plan_stops_before_a_step_that_is_not_finite(kernels, bad, dtype, rng):
     """The steps before are taken, as if no more had been asked for; that one is not. The plan can go on."""
     largest = float(np.finfo(dtype).max)
     x = uniform(rng, dtype, 20, 3)
-    x[13] = {"nan": np.nan, "inf": np.inf, "loss": largest / 4, "weights": largest**0.4}[bad]  # its square is finite
-    sgd = (largest**0.6, 0.9, True, 0.0) if bad == "weights" else SGD
-    x[:12] *= 1 if sgd is SGD else 0
+    x[13] = {"nan": np.nan, "inf": np.inf, "loss": largest / 4, "weights": largest**0.4}[bad]  # the last one's square is finite
+    sgd, start = (SGD, 0.25) if bad != "weights" else ((largest**0.7, 0.9, True, 0.0), 0)
+    x[:12] *= start  # so that with this learning rate the first steps change nothing
     results = []
     for rows, with_gradients in ((20, True), (12, True), (20, False)):
-        weights, velocity, gradients = (np.full(12, number, dtype) for number in (0.25 if sgd is SGD else 0, 0, 7))
-        plan = kernels.Plan([(3, 3, 0, True)], weights, velocity, 4, 0, 1)
+        weights, velocity, gradients = (np.full(38, number, dtype) for number in (start, 0, 7))
+        plan = kernels.Plan([(3, 5, SIGMOID, True), (5, 3, 0, True)], weights, velocity, 4, 0, 1)
         done, total = plan.run(x, x, None, 0, rows, sgd, gradients if with_gradients else None)
         assert done == 12
         assert plan.run(x, x, None, 16, 20, SGD)[0] == 4
@@ -415,7 +424,7 @@ def wrong_calls(k):
         yield (
             what,
             lambda n=size, a=layers: k.Plan(a, np.ones(n), None, 2, 0, 1).run(
-                np.ones((2, 1)), np.ones((2, 3)), None, 0, 2, SGD
+                np.ones((2, 1)), np.ones((2, 3)), None, 0, 2, (0.1, 0.0, False, 0.0)
             ),
         )
     plan = k.Plan([(4, 4, 0, False)], np.ones(16, np.float32), None, 2, 0, 1)

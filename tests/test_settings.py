@@ -78,6 +78,7 @@ def test_the_default_is_what_calls_use(monkeypatch):
         ({"FASTAE_NUM_THREADS": "-1"}, None),
         ({"FASTAE_NUM_THREADS": "²"}, None),
         ({"FASTAE_NUM_THREADS": "256"}, 256),
+        ({"OMP_NUM_THREADS": "3,2"}, 3),
         ({}, None),
     ],
     ids=str,

@@ -165,6 +165,7 @@ def test_children_of_a_process_that_is_training(compiled):
 
 PROLOGUE = """
 import os, sys, threading, time
+sys.path.append(os.getcwd())
 import test_threads
 from fastae._kernels import cython
 kernels = cython.kernels()

@@ -548,3 +548,15 @@ def test_ctrl_c_stops_a_fit_and_leaves_a_usable_model(backend):
             child.kill()
     assert (usable, child.returncode) == ("usable", 0)
     assert float(stopped) - sent < 10  # and not after the fit's days; the promised 0.1 s are for the benchmarks
+
+
+def test_a_used_trainer_can_be_copied_and_continues(backend, rng):
+    x = rng.random((40, 6), "float32")
+    trainer = Trainer(model_of(backend), SGD(0.5, 0.9), batch_size=8, seed=0)
+    trainer.fit(x, epochs=2)
+    twins = [copy.deepcopy(trainer), pickle.loads(pickle.dumps(trainer))]
+    trainer.fit(x, epochs=2)
+    for twin in twins:
+        assert twin.model is not trainer.model
+        twin.fit(x, epochs=2)
+        assert_same_bits(twin.model.parameters, trainer.model.parameters)

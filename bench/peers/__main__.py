@@ -10,37 +10,10 @@ from statistics import geometric_mean
 
 from . import cases
 from .engines import ENGINES
+from .worker import peak, prepare, turn
 
 TURNS = 5
-SECONDS = 0.4  # of a turn, at least one epoch
 REST = 0.15  # after a turn, in which other pools' threads stop spinning
-_ready = {}
-
-
-def peak(threads):
-    """GFLOP/s of fused multiply-adds in registers, and what fastae runs on."""
-    from fastae.settings import kernels, processor_name
-
-    return kernels().peak(threads), f"{processor_name()}, {threads} threads, {kernels().info()}"
-
-
-def prepare(engine, sizes, batch, threads):
-    """In a worker: make the case; the losses of two epochs from the common weights, to be compared."""
-    _ready.clear()
-    _ready["epoch"] = ENGINES[engine](sizes, batch, cases.data(sizes, batch), threads)
-    return [_ready["epoch"](), _ready["epoch"]()]
-
-
-def turn(steps):
-    """In a worker: seconds of a step, in the best epoch of one turn."""
-    best, end = float("inf"), time.perf_counter() + SECONDS
-    while True:
-        start = time.perf_counter()
-        _ready["epoch"]()
-        now = time.perf_counter()
-        best = min(best, (now - start) / steps)
-        if now > end:
-            return best
 
 
 def measure(workers, sizes, batch, threads):

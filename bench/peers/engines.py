@@ -1,4 +1,4 @@
-"""The peers. Each makes, for a network and a batch size, a function that trains an epoch on x in order and returns the mean loss.
+"""The peers. Each makes, for a network and a batch size, a function that trains an epoch on x in order and returns its loss.
 
 relu in all hidden layers and the code, sigmoid at the output, mean squared error, plain SGD; whatever a framework offers to be
 fast (compiled whole step, scan over the epoch, donated buffers) is a peer of its own.
