@@ -64,6 +64,8 @@ def samples(value: Any, argument: str, width: int) -> Array:
         x: Array = np.asanyarray(value)
     except ValueError as error:
         raise ValueError(f"{argument} takes an array of shape (samples, {width}): {error}") from error
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise ValueError(f"{argument} has masked elements; fill them first, as with {argument}.filled(0)")
     if x.dtype.type not in (*FLOATS, np.uint8):
         raise TypeError(
             f"{argument} takes float32, float64 or uint8 (0 to 255, scaled to 0 to 1), got {x.dtype}; "
@@ -83,22 +85,22 @@ def samples(value: Any, argument: str, width: int) -> Array:
     return x
 
 
-def finite(x: Array, argument: str, first_row: int = 0) -> Array:
+def finite(x: Array, argument: str, dtype: np.dtype[Any] | None = None, first_row: int = 0) -> Array:
     """x, after a look at every element, in blocks, so that a memory-mapped array stays on disk.
 
-    x may be a part of the argument, from ``first_row`` on.
+    The elements must be finite in dtype (default: x's own). x may be a part of the argument, from ``first_row`` on.
     """
+    dtype = dtype or x.dtype
     if x.dtype != np.uint8:
         for start in range(0, len(x), _ROWS):
-            block = x[start : start + _ROWS]
             with np.errstate(over="ignore", invalid="ignore"):
+                block = x[start : start + _ROWS].astype(dtype, copy=False)
                 suspect = not np.isfinite(np.sum(block))  # a finite sum has finite terms
             if suspect and not (ok := np.isfinite(block)).all():
                 row, column = np.argwhere(~ok)[0]
-                raise ValueError(
-                    f"{argument} has NaN or infinity, the first in row {first_row + start + row}, column {column}; "
-                    "finite numbers are needed"
-                )
+                given, place = x[start + row, column], f"the first in row {first_row + start + row}, column {column}"
+                what = f"numbers too large for {dtype.name}, as {given:g}" if np.isfinite(given) else "NaN or infinity"
+                raise ValueError(f"{argument} has {what}, {place}; finite numbers are needed")
     return x
 
 
@@ -119,8 +121,8 @@ def converted(x: Array, dtype: np.dtype[Any], argument: str, first_row: int = 0)
     if x.dtype == np.uint8:
         scaled: Array = np.multiply(x, dtype.type(1 / 255), dtype=dtype)
         return scaled
-    with np.errstate(over="ignore"):
-        return finite(np.ascontiguousarray(x, dtype), argument, first_row)
+    finite(x, argument, dtype, first_row)
+    return np.ascontiguousarray(x, dtype)
 
 
 def output(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any], *inputs: Array | None) -> tuple[Array, bool]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import _check, benchmark, settings, train_command
+from . import __version__, _check, benchmark, settings, train_command
 from ._kernels import BACKENDS
 from ._kernels.names import ACTIVATIONS, LOSSES
 from .files import READABLE, file_stem, read_samples, write_matrix
@@ -22,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+    except MemoryError as error:
+        print(f"fastae {options.command}: not enough memory: {error}", file=sys.stderr)
+        return 2
     except (OSError, ValueError, TypeError, ImportError) as error:
         print(f"fastae {options.command}: {_words(error)}", file=sys.stderr)
         return 2
@@ -42,13 +45,14 @@ def _words(error: Exception) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fastae", description="Trains and runs autoencoders on a CPU, fast.")
+    parser.add_argument("--version", action="version", version=f"fastae {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     training = commands.add_parser("train", help="train an autoencoder, by default on handwritten digits")
     training.add_argument("--data", default="digits", metavar="FILE", help=f"{READABLE}; default: digits that fastae ships")
     training.add_argument("--layers", type=_layers, metavar="N-N-N", help="widths, as 64-32-8-32-64 or its half 64-32-8")
     training.add_argument("--epochs", type=_positive, metavar="N", help="default: about a million samples, at most 500 epochs")
-    training.add_argument("--lr", type=float, metavar="X", help="learning rate; default 1 for data from 0 to 1, else 0.02")
+    training.add_argument("--lr", type=float, metavar="X", help="learning rate; default 1 for data from 0 to 1, else 0.05")
     training.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="default 32")
     training.add_argument("--loss", choices=LOSSES, default="mse", help="default mse")
     training.add_argument("--activation", choices=ACTIVATIONS, default="silu", help="of hidden layers; default silu")
@@ -91,7 +95,7 @@ def _positive(text: str) -> int:
 
 
 def _seed(text: str) -> int:
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"takes an integer >= 0, got {text!r}")
     return int(text)
 
@@ -104,6 +108,8 @@ def _layers(text: str) -> list[int]:
         widths = []
     if len(widths) < 2 or min(widths) < 1:
         raise argparse.ArgumentTypeError(f"takes at least two widths, as 64-32-8-32-64 or 64-32-8; got {text!r}")
+    if len(widths) > 2 and widths[0] == widths[-1] and (widths != widths[::-1] or len(widths) % 2 == 0):
+        raise argparse.ArgumentTypeError(f"the widths of a whole network mirror each other around the code; got {text!r}")
     return widths[: len(widths) // 2 + 1] if len(widths) % 2 and widths == widths[::-1] else widths
 
 

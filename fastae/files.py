@@ -42,8 +42,10 @@ def read_matrix(path: str | os.PathLike[str]) -> Array:
         x = load_idx(path)
     else:
         raise ValueError(f"{path}: the name ends in {suffix!r}; {READABLE} is read")
-    if x.ndim < 2:
-        raise ValueError(f"{path} holds an array of shape {x.shape}; (samples, features) is needed")
+    if x.ndim < 2 or x.size == 0:
+        raise ValueError(f"{path} holds an array of shape {x.shape}; (samples, features) is needed, at least one of each")
+    if (x.dtype.kind in "biu" and x.dtype != np.uint8) or x.dtype == np.float16:  # uint8 is known as an image's
+        x = x.astype(np.float32)
     return x.reshape(len(x), -1)
 
 
@@ -63,11 +65,12 @@ def write_matrix(path: str | os.PathLike[str], x: Array) -> None:
     """An array to a .npy, .npz or .csv file, by its name; an old file is replaced once the new one is whole."""
     path = Path(path)
     data = io.BytesIO()
-    if path.suffix == ".npy":
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
         np.save(data, x)
-    elif path.suffix == ".npz":
+    elif suffix == ".npz":
         np.savez_compressed(data, x=x)
-    elif path.suffix == ".csv":
+    elif suffix == ".csv":
         np.savetxt(data, x, delimiter=",", fmt="%.9g")
     else:
         raise ValueError(f"{path}: the name ends in {path.suffix!r}; .npy, .npz or .csv is written")
@@ -78,7 +81,7 @@ def _npy(path: Path) -> Array:
     try:
         x: Array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is not a whole .npy file of numbers: {error}") from error
+        raise ValueError(f"{path} is not a whole .npy file of numbers{_reason(error)}") from error
     return x
 
 
@@ -90,8 +93,13 @@ def _npz(path: Path) -> Array:
                 raise ValueError(f"it holds {', '.join(stored.files) or 'nothing'}; name the array x")
             x: Array = stored[names[0]]
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not a usable .npz file: {error}") from error
+        raise ValueError(f"{path} is not a usable .npz file{_reason(error)}") from error
     return x
+
+
+def _reason(error: Exception) -> str:
+    """NumPy's words, but for its advice to load pickles."""
+    return "" if "pickle" in str(error) else f": {error}"
 
 
 def _csv(path: Path) -> Array:

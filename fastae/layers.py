@@ -335,8 +335,8 @@ def _fitting(own: Array, value: Any, name: str) -> Array:
         raise ValueError(f"{name} takes numbers of shape {own.shape}: {error}") from error
     if array.shape != own.shape or array.dtype.kind not in "fiu":
         raise ValueError(f"{name} takes numbers of shape {own.shape}, got {array.dtype} {array.shape}")
-    with np.errstate(over="ignore"):
-        return _check.finite(array.astype(own.dtype).reshape(len(own), -1), name).reshape(own.shape)
+    _check.finite(array.reshape(len(own), -1), name, own.dtype)
+    return array.astype(own.dtype)
 
 
 def _assign(own: Array, value: Any, name: str) -> None:

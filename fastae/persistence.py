@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -10,6 +11,7 @@ from typing import Any
 
 from .autoencoder import Autoencoder
 from .layers import Linear, Sequential
+from .settings import kernels
 
 _KEY = "fastae"
 _FORMAT = 1
@@ -53,6 +55,7 @@ def load(path: str | os.PathLike[str], backend: str | None = None) -> Autoencode
     """
     from safetensors import SafetensorError, safe_open
 
+    kernels(backend)  # an unknown one is not the file's fault
     path = Path(path)
     with open(path, "rb"):  # a missing or unreadable file is the system's error, with its own words
         pass
@@ -97,7 +100,12 @@ def _configuration(text: str, found: dict[str, tuple[str, tuple[int, ...]]]) -> 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """Put data into a file that is either the old or the new one, whole, at any moment."""
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

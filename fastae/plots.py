@@ -49,7 +49,8 @@ def training_picture(
     epochs = range(1, len(loss) + 1)
     right.plot(epochs, loss, label="train")
     right.plot(epochs, val_loss, label="test")
-    right.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss")
+    scale = "log" if min(*loss, *val_loss) > 0 else "linear"
+    right.set(xlabel="epoch", ylabel="loss", yscale=scale, title="Loss")
     right.legend()
     figure.savefig(path, dpi=110, format="png")
 

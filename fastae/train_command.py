@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from ._check import Array
 from .autoencoder import Autoencoder
 from .optim import SGD
 from .plots import training_picture
-from .trainer import Trainer
+from .trainer import DivergenceError, Trainer
 
 _MOMENTUM = 0.9
 _NUMPY_SECONDS = 0.5  # of NumPy's training, enough for its speed
@@ -40,8 +41,6 @@ def run(
     sizes = sizes or [n_in, max(n_in // 2, 1), max(n_in // 8, 1)]
     if sizes[0] != n_in:
         raise ValueError(f"--layers starts with {sizes[0]} features, the data have {n_in}")
-    output = output or Path(f"fastae-{name}")
-    output.mkdir(parents=True, exist_ok=True)
     train, test, test_labels = _split(x, labels, seed)
     if batch_size > len(train):
         raise ValueError(f"--batch-size takes at most the number of training samples, {len(train)}; got {batch_size}")
@@ -53,26 +52,42 @@ def run(
         mean, scale = _column_scale(train)
         train, test = ((part - mean) / scale for part in (train, test))
     epochs = epochs or min(max(round(1e6 / len(train)), 10), 500)
-    optimizer = SGD(lr=(1.0 if unit else 0.02) if lr is None else lr, momentum=_MOMENTUM)
     result = "sigmoid" if unit and loss != "bce_with_logits" else "identity"
 
-    def trainer(backend: str | None = None) -> Trainer:
+    def trainer(optimizer: SGD, backend: str | None = None) -> Trainer:
         model = Autoencoder(sizes, activation=activation, output_activation=result, seed=seed, backend=backend)
         return Trainer(model, optimizer, loss=loss, batch_size=batch_size, seed=seed)
 
+    ours = trainer(SGD(lr=(1.0 if unit else 0.05) if lr is None else lr, momentum=_MOMENTUM))
+    model = ours.model
+    assert isinstance(model, Autoencoder)
     mirrored = "-".join(map(str, [*sizes, *sizes[-2::-1]]))
     print(f"{name}: {len(train)} samples to train, {len(test)} to test; network {mirrored}, {activation}, {loss}")
     if not unit:
         print("values outside 0 to 1: columns standardised (errors below too); the saved model takes values as they are")
-    ours = trainer()
-    history = ours.fit(train, epochs=epochs, validation_data=test, progress=True)
-    seconds = sum(history.seconds)
-    model = ours.model
-    assert isinstance(model, Autoencoder)
+    output = output or Path(f"fastae-{name}")
+    output.mkdir(parents=True, exist_ok=True)
+    file = output / "model.safetensors"
 
+    def save() -> None:
+        saved = copy.deepcopy(model)
+        if not unit:
+            _fold_in(saved, mean, scale)
+        saved.save(file)
+
+    try:
+        history = ours.fit(train, epochs=epochs, validation_data=test, progress=True)
+    except (KeyboardInterrupt, DivergenceError):
+        save()
+        print(f"stopped after {ours.steps} steps; wrote {file}")
+        raise
+    save()
+    seconds = sum(history.seconds)
     own, linear = _test_errors(model, train, test, loss)
-    print(f"test error   fastae {own:.6f}   PCA of {sizes[-1]} components {linear:.6f}   ratio {own / linear:.3f}")
-    speed, numpy_speed = epochs * len(train) / seconds, _numpy_speed(trainer("numpy"), train)
+    ratio = f"   ratio {own / linear:.3f}" if linear > 1e-12 else ""
+    print(f"test error   fastae {own:.6f}   PCA of {sizes[-1]} components {linear:.6f}{ratio}")
+    # The same work with a learning rate of 0, which cannot diverge.
+    speed, numpy_speed = epochs * len(train) / seconds, _numpy_speed(trainer(SGD(lr=0.0, momentum=_MOMENTUM), "numpy"), train)
     print(
         f"samples/s    fastae {speed:,.0f}   NumPy {numpy_speed:,.0f}   ratio {speed / numpy_speed:.1f}   "
         f"({epochs} epochs in {seconds:.2f} s, {settings.get_num_threads()} threads, {settings.processor_name()})"
@@ -81,10 +96,7 @@ def run(
     shown, rebuilt, codes = test[:2000], model.reconstruct(test[:2000]), model.encode(test[:2000])
     if loss == "bce_with_logits":
         rebuilt = 1 / (1 + np.exp(-rebuilt))
-    if not unit:
-        _fold_in(model, mean, scale)
-    written = [output / "model.safetensors", output / "training.png"]
-    model.save(written[0])
+    written = [file, output / "training.png"]
     try:
         training_picture(written[1], shown, rebuilt, codes, test_labels, history.loss, history.val_loss)
     except ImportError:
@@ -129,8 +141,8 @@ def _test_errors(model: Autoencoder, train: Array, test: Array, loss: str) -> tu
     if loss == "bce_with_logits":
         y = 1 / (1 + np.exp(-y))
     mean = train.mean(axis=0, dtype=np.float64)
-    covariance = np.cov(train, rowvar=False, dtype=np.float64).reshape(len(mean), len(mean))
-    axes = np.linalg.eigh(covariance)[1][:, -model.n_latent :]
+    spread = train - mean
+    axes = np.linalg.eigh(spread.T @ spread)[1][:, -model.n_latent :]
     centred = test - mean
     return float(np.mean((y - test) ** 2, dtype=np.float64)), float(np.mean((centred - centred @ axes @ axes.T) ** 2))
 

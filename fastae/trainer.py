@@ -141,8 +141,8 @@ class Trainer:
         plan = self._planned(max(len(x), self.batch_size))
         done, total = plan.run(x, target, None, 0, len(x), self.optimizer.hyperparameters(), self.model.gradients)
         if done < len(x):
-            _check.finite(x, "x")
-            _check.finite(target, "target")
+            _check.finite(x, "x", self.model.dtype)
+            _check.finite(target, "target", self.model.dtype)
             raise DivergenceError(self.steps)
         self.steps += 1
         return float(total) / len(x)
@@ -179,6 +179,8 @@ class Trainer:
         ------
         TypeError, ValueError
             Data of a wrong type, shape or value, before any weight changes.
+        RuntimeError
+            This trainer is at work in another thread.
         DivergenceError
             At the step that would not be finite, which is not taken.
         """
@@ -213,11 +215,10 @@ class Trainer:
         while done < len(x):
             asked = min(self._steps * self.batch_size, len(x) - done)
             start = time.perf_counter()
-            taken, loss = plan.run(x, target, order, done, done + asked, sgd)
+            taken, total = plan.run(x, target, order, done, done + asked, sgd, None, total)
             seconds = time.perf_counter() - start
             self.steps += -(-taken // self.batch_size)
             done += taken
-            total += loss
             if taken < asked:
                 raise DivergenceError(self.steps)
             bar.set_postfix_str(f"loss {total / done:.5f}", refresh=False)
@@ -268,9 +269,9 @@ class Trainer:
         return checked, goal
 
     def _check_values(self, x: Array, target: Array, x_name: str, target_name: str) -> None:
-        _check.finite(x, x_name)
+        _check.finite(x, x_name, self.model.dtype)
         if target is not x:
-            _check.finite(target, target_name)
+            _check.finite(target, target_name, self.model.dtype)
         if "bce" in self.loss:
             _check.unit_interval(target, x_name if target is x else target_name, self.loss)
 

@@ -4,9 +4,11 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 
 import numpy as np
@@ -175,7 +177,8 @@ def bad_files(folder: Path) -> None:
     (folder / "short-idx").write_bytes(b"\0\0\x08\1\0\0\0\x09abc")
     (folder / "not-zip.npz").write_bytes(b"PK\3\4 not a zip file")
     np.save(folder / "objects.npy", np.array([[1, "a"]], dtype=object), allow_pickle=True)
-    np.save(folder / "integers.npy", np.zeros((5, 3), "int64"))
+    np.save(folder / "hollow.npy", np.zeros((0, 5), "float32"))
+    (folder / "large.csv").write_text("1,2,3\n4,1e39,6\n")
     np.save(folder / "flat.npy", np.zeros(5, "float32"))
     np.savez(folder / "unnamed.npz", a=np.zeros((5, 3)), b=np.zeros((5, 3)))
     model = (folder / "model.safetensors").read_bytes()
@@ -199,7 +202,11 @@ BAD = [  # arguments, what stderr says
     (["train", "--data", "short-idx"], "cut short"),
     (["train", "--data", "not-zip.npz"], "not a usable .npz"),
     (["train", "--data", "objects.npy"], "objects.npy"),
-    (["train", "--data", "integers.npy"], "got int64"),
+    (["train", "--data", "hollow.npy"], "(0, 5)"),
+    (["train", "--data", "good.csv", "--layers", "3-2-2-3"], "mirror each other"),
+    (["train", "--data", "good.csv", "--layers", "3-2-1-4-3"], "mirror each other"),
+    (["train", "--data", "good.csv", "--layers", "3-99999999999999"], "memory"),
+    (["train", "--data", "large.csv"], "too large for float32, as 1e+39"),
     (["train", "--data", "flat.npy"], "(5,)"),
     (["train", "--data", "unnamed.npz"], "name the array x"),
     (["train", "--data", "good.csv", "--layers", "4-2"], "starts with 4 features, the data have 3"),
@@ -265,3 +272,23 @@ def test_divergence_has_its_own_exit_code(tmp_path):
     done = run(tmp_path, "train", "--lr", "1e30", "--loss", "half_squared", "--activation", "identity", code=1)
     assert "diverged at step" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("rows", ["7,7,7,7\n" * 50, "5\n6\n7\n", "1,2\r\n3,4\r\n5,6\r\n", "1,2\n\n3,4\n", "-1\n" * 9])
+def test_degenerate_tables_train(tmp_path, rows):
+    """Constant columns, one column, three and two rows, Windows' line ends."""
+    (tmp_path / "t.csv").write_text(rows, newline="")
+    done = run(tmp_path, "train", "--data", "t.csv", "--epochs", 2, "--batch-size", 1, "--output", "o")
+    assert "nan" not in done.stdout
+    assert fastae.load(tmp_path / "o/model.safetensors").n_in == len(rows.splitlines()[0].split(","))
+
+
+def test_ctrl_c_keeps_the_model(tmp_path):
+    process = subprocess.Popen([*FASTAE, "train", "--epochs", "1000000", "--output", "o"], cwd=tmp_path, env=ENV)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "o").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert np.isfinite(fastae.load(tmp_path / "o/model.safetensors").parameters).all()

@@ -219,7 +219,7 @@ WEIGHTS = {
     "weight object": ("weight", np.full((N_OUT, N_IN), None), ["object"]),
     "weight bool": ("weight", np.full((N_OUT, N_IN), True), ["bool"]),
     "weight NaN": ("weight", np.full((N_OUT, N_IN), np.nan), ["NaN or infinity"]),
-    "weight too large": ("weight", np.full((N_OUT, N_IN), 1e300), ["NaN or infinity"]),
+    "weight too large": ("weight", np.full((N_OUT, N_IN), 1e300), ["too large for float32"]),
     "weight None": ("weight", None, ["object"]),
     "weight ragged": ("weight", [[1.0], [1.0, 2.0]], [r"\(4, 6\)"]),
     "bias shape": ("bias", np.zeros((N_OUT, 1)), [r"\(4,\)", r"\(4, 1\)"]),

@@ -356,18 +356,22 @@ def test_plan_runs_parts_of_an_order(kernels, dtype, rng):
 
 
 @DTYPES
-@pytest.mark.parametrize("bad", ["nan", "inf", "loss", "weights"])
+@pytest.mark.parametrize("bad", ["nan", "inf", "loss", "gradient", "weights"])
 def test_plan_stops_before_a_step_that_is_not_finite(kernels, bad, dtype, rng):
     """The steps before are taken, as if no more had been asked for; that one is not. The plan can go on."""
     largest = float(np.finfo(dtype).max)
     x = uniform(rng, dtype, 20, 3)
-    x[13] = {"nan": np.nan, "inf": np.inf, "loss": largest / 4, "weights": largest**0.4}[bad]  # the last one's square is finite
-    sgd, start = (SGD, 0.25) if bad != "weights" else ((largest**0.7, 0.9, True, 0.0), 0)
-    x[:12] *= start  # so that with this learning rate the first steps change nothing
+    x[13] = {"nan": np.nan, "inf": np.inf, "loss": largest / 4, "gradient": largest**0.45, "weights": largest**0.4}[bad]
+    sgd = (largest**0.7, 0.9, True, 0.0) if bad == "weights" else SGD
+    start = np.full(38, 0.25, dtype)
+    if bad in ("gradient", "weights"):  # the loss is finite, and the first steps, of zeros, learn nothing
+        x[:12] = start[:] = 0
+    if bad == "gradient":
+        start[20:35] = largest**0.6  # the upper layer's weights, through which it overflows
     results = []
     for rows, with_gradients in ((20, True), (12, True), (20, False)):
-        weights, velocity, gradients = (np.full(38, number, dtype) for number in (start, 0, 7))
-        plan = kernels.Plan([(3, 5, SIGMOID, True), (5, 3, 0, True)], weights, velocity, 4, 0, 1)
+        weights, velocity, gradients = start.copy(), np.zeros_like(start), np.full_like(start, 7)
+        plan = kernels.Plan([(3, 5, TANH, True), (5, 3, 0, True)], weights, velocity, 4, 0, 1)
         done, total = plan.run(x, x, None, 0, rows, sgd, gradients if with_gradients else None)
         assert done == 12
         assert plan.run(x, x, None, 16, 20, SGD)[0] == 4

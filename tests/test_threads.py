@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fastae
 from fastae._kernels.names import ACTIVATIONS, LOSSES
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -233,3 +234,25 @@ BUSY = "threading.Thread(target=lambda: [test_threads.train(kernels, 2) for _ in
 def test_exit_right_after_use(ending):
     """Also while a daemon thread trains."""
     assert run_in_process(f"test_threads.train(kernels, 5)\nprint('done', flush=True)\n{ending}\n") == ["done"]
+
+
+def test_one_trainer_in_two_threads_is_refused():
+    """Not a race: the second caller gets an error, or comes after the first."""
+    x = np.random.default_rng(0).random((20000, 64), np.float32)
+    trainer = fastae.Trainer(fastae.Autoencoder([64, 48, 16], seed=0), fastae.SGD(0.1), batch_size=20000)
+    errors = []
+
+    def train():
+        try:
+            for _ in range(5):
+                trainer.step(x)
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    threads = [threading.Thread(target=train) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all("another thread" in error for error in errors)
+    assert np.isfinite(trainer.model.parameters).all()

@@ -560,3 +560,12 @@ def test_a_used_trainer_can_be_copied_and_continues(backend, rng):
         assert twin.model is not trainer.model
         twin.fit(x, epochs=2)
         assert_same_bits(twin.model.parameters, trainer.model.parameters)
+
+
+def test_losses_do_not_depend_on_how_an_epoch_is_cut_into_calls(backend, rng):
+    x, losses = rng.random((400, 6), "float32"), []
+    for steps in (1, 2, 3, 50):
+        trainer = Trainer(model_of(backend), SGD(0.5), batch_size=8, seed=0)
+        trainer._steps = steps
+        losses.append(trainer.fit(x, epochs=3).loss)
+    assert all(loss == losses[0] for loss in losses)

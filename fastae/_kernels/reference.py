@@ -198,7 +198,7 @@ class Plan:
         if at != len(weights):
             raise ValueError(f"the layers hold {at} weights and biases, the flat array {len(weights)}")
 
-    def run(self, x, target, order, first, last, sgd, gradients=None):
+    def run(self, x, target, order, first, last, sgd, gradients=None, total=0.0):
         """Steps over the rows order[first:last] (all of them in order if None), ``batch_size`` at a time, the last one shorter.
 
         Returns
@@ -206,9 +206,9 @@ class Plan:
         rows : int
             Rows done. Fewer than asked for: the next step's loss or weights would not be finite; not taken.
         total : float
-            Sum over the steps of loss times rows.
+            The argument, plus the loss times rows of each step.
         """
-        total, dtype = 0.0, self.weights.dtype
+        dtype = self.weights.dtype
         for start in range(first, last, self.batch_size):
             stop = min(start + self.batch_size, last)
             rows = slice(start, stop) if order is None else order[start:stop]

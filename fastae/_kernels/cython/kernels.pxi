@@ -105,6 +105,7 @@ cdef void* contiguous(cnp.ndarray a, bint double_, int ndim, Py_ssize_t d0, Py_s
 
 
 cdef void* writable(cnp.ndarray a, bint double_, int ndim, Py_ssize_t d0, Py_ssize_t d1) except NULL:
+    is_double(a)
     if not cnp.PyArray_ISWRITEABLE(a):
         raise ValueError("a writable array is needed")
     return contiguous(a, double_, ndim, d0, d1)
@@ -118,6 +119,18 @@ cdef Py_ssize_t columns(cnp.ndarray a) except -1:
 
 cdef void* vector(cnp.ndarray a, bint double_, Py_ssize_t n) except NULL:
     return writable(a, double_, 1, n, 0)
+
+
+cdef int check_activation(int activation) except -1:
+    if not 0 <= activation <= SILU:
+        raise IndexError(f"there is no activation {activation}")
+    return activation
+
+
+cdef int check_loss(int loss) except -1:
+    if not 0 <= loss <= BCE_WITH_LOGITS:
+        raise IndexError(f"there is no loss {loss}")
+    return loss
 
 
 cdef cnp.int64_t* rows_of(cnp.ndarray order, Py_ssize_t first, Py_ssize_t last, Py_ssize_t n) except NULL:
@@ -196,7 +209,7 @@ def linear(cnp.ndarray x, cnp.ndarray weight, bias, int activation, cnp.ndarray 
     """y := f(x W^T + b); keep, where it is not None, receives the argument of f."""
     cdef Gemm g = product(is_double(y), len(y), columns(y), columns(x), NULL)
     set_operands(&g, x, weight.T)
-    g.C, g.ldc, g.activation = writable(y, g.is_double, 2, g.M, g.N), g.N, activation
+    g.C, g.ldc, g.activation = writable(y, g.is_double, 2, g.M, g.N), g.N, check_activation(activation)
     g.bias = NULL if bias is None else contiguous(bias, g.is_double, 1, g.N, 0)
     g.keep = NULL if keep is None else writable(keep, g.is_double, 2, g.M, g.N)
     run_product(&g, n_threads)
@@ -206,7 +219,7 @@ def linear_grad_input(cnp.ndarray dz, cnp.ndarray weight, int activation, kept, 
     """dx := (dz W) f'(kept), where f is the activation of the layer below, which made x."""
     cdef Gemm g = product(is_double(dx), len(dx), columns(dx), columns(dz), NULL)
     set_operands(&g, dz, weight)
-    g.C, g.ldc, g.activation = writable(dx, g.is_double, 2, g.M, g.N), g.N, activation
+    g.C, g.ldc, g.activation = writable(dx, g.is_double, 2, g.M, g.N), g.N, check_activation(activation)
     g.kept = NULL if activation == IDENTITY else contiguous(kept, g.is_double, 2, g.M, g.N)
     run_product(&g, n_threads)
 
@@ -269,7 +282,7 @@ cdef void elements_team(void* job, Team* team, int member) noexcept nogil:
 cdef int over_elements(int activation, kept, cnp.ndarray source, cnp.ndarray out, int n_threads) except -1:
     cdef bint double_ = is_double(out)
     cdef Py_ssize_t rows = len(out), n = columns(out)
-    cdef Run r = Run(double_, activation, rows * n, NULL, contiguous(source, double_, 2, rows, n), NULL)
+    cdef Run r = Run(double_, check_activation(activation), rows * n, NULL, contiguous(source, double_, 2, rows, n), NULL)
     r.out = writable(out, double_, 2, rows, n)
     if kept is not None:
         r.kept = contiguous(kept, double_, 2, rows, n)
@@ -308,6 +321,7 @@ cdef double loss_of(int loss, Py_ssize_t rows, Py_ssize_t n, const real* y, cons
 
 def loss(int loss, cnp.ndarray y, cnp.ndarray target, dy, int n_threads):
     """The loss of a batch; dy (None, y or another array) receives its gradient."""
+    check_loss(loss)
     cdef bint double_ = is_double(y)
     cdef Py_ssize_t rows = len(y), n = columns(y)
     cdef void* y_ = contiguous(y, double_, 2, rows, n)

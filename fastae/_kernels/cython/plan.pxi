@@ -62,7 +62,7 @@ cdef struct Training:
     Source x_source, target_source
     const cnp.int64_t* order        # or NULL: rows as they are
     Py_ssize_t first, last, done
-    double total                    # sum of loss times rows
+    double total, total_before      # sum of loss times rows, to which the steps add
 
 
 # ---- phase 1: rows ----
@@ -336,7 +336,7 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
     cdef Layer* top = &p.layers[p.n_layers - 1]
     cdef Py_ssize_t q0 = first_rectangle(p, member, team.size), q1 = first_rectangle(p, member + 1, team.size)
     cdef Py_ssize_t start = p.first, rows, r, r1, i
-    cdef double value, divisor, total = 0
+    cdef double value, divisor, total = p.total_before
     cdef real room[2 * TILE_ELEMENTS + BLOCK + 64]
     cdef real* space = <real*>align(room)
     cdef real* dw = space + TILE_ELEMENTS           # a tile of gradients, or the biases of a rectangle
@@ -403,6 +403,7 @@ cdef class Plan:
     cdef Training t
     cdef object arrays                  # keeps weights and velocity alive
     cdef Arena arena
+    cdef bint busy
     cdef readonly Py_ssize_t batch_size
     cdef public int n_threads
 
@@ -412,7 +413,7 @@ cdef class Plan:
         cdef Layer* layer
         cdef int l
         t.is_double = is_double(weights)
-        t.n_layers, t.loss, t.batch_size, t.n_weights = n, loss, batch_size, P
+        t.n_layers, t.loss, t.batch_size, t.n_weights = n, check_loss(loss), batch_size, P
         t.weights = <char*>vector(weights, t.is_double, P)
         t.velocity = NULL if velocity is None else <char*>vector(velocity, t.is_double, P)
         if not layers or any(a[1] != b[0] for a, b in zip(layers, layers[1:])):
@@ -440,7 +441,7 @@ cdef class Plan:
         cdef Matrix x = self.matrix(rows, layers[0][0], size)
         t.layers = kept
         for l, (n_in, n_out, activation, has_bias) in enumerate(layers):
-            layer.n_in, layer.n_out, layer.activation = n_in, n_out, activation
+            layer.n_in, layer.n_out, layer.activation = n_in, n_out, check_activation(activation)
             layer.weight_at = at
             at += n_in * n_out
             layer.bias_at = at if has_bias else -1
@@ -476,10 +477,13 @@ cdef class Plan:
         cdef Py_ssize_t lines = ceil_div(n * size, 64) | 1
         return Matrix(self.arena.take(rows * lines * 64), lines * 64 // size)
 
-    def run(self, cnp.ndarray x, cnp.ndarray target, order, Py_ssize_t first, Py_ssize_t last, sgd, gradients=None):
+    def run(self, cnp.ndarray x, cnp.ndarray target, order, Py_ssize_t first, Py_ssize_t last, sgd, gradients=None,
+            double total=0):
         """Steps over the rows order[first:last]; see README.md."""
         cdef Training* t = &self.t
         cdef Py_ssize_t n = len(x)
+        if self.busy:                   # the GIL guards this; without it below, another thread may come here
+            raise RuntimeError("this plan is running in another thread; each thread needs a trainer and a model of its own")
         t.x_source, t.target_source = source_of(x), source_of(target)
         t.is_target_input = target is x
         widths = cnp.PyArray_DIM(x, 1), cnp.PyArray_DIM(target, 1)
@@ -493,12 +497,14 @@ cdef class Plan:
         if momentum != 0 and t.velocity == NULL:
             raise ValueError(f"momentum {momentum} needs a plan with a velocity")
         t.sgd = SGD(lr, momentum, weight_decay, nesterov)
-        t.first, t.last, t.done, t.total = first, last, 0, 0
+        t.first, t.last, t.done, t.total, t.total_before = first, last, 0, total, total
         # A barrier takes some tenths of a microsecond, waking the other threads for the run some tens.
         cdef double step = 6.0 * t.n_weights * min(t.batch_size, last - first), run = 6.0 * t.n_weights * (last - first)
         cdef int n_threads = team_size(run, team_size(8 * step, self.n_threads))
+        self.busy = True
         with nogil:
             run_team(train_team, t, n_threads)
+        self.busy = False
         return t.done, t.total
 
 
