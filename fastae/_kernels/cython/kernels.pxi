@@ -150,6 +150,9 @@ include "plan.pxi"
 
 # ---- the kernels ----
 
+BLOCKS = MC, KC, NC                 # for tests of their edges
+
+
 def info():
     """What this backend runs on, for show_versions."""
     return f"{__name__.rpartition('.')[2]}, {VECTOR_BYTES}-byte vectors, {MR} x {NV * VECTOR_BYTES // 4} float32 tile"
