@@ -41,9 +41,9 @@ cdef struct Gemm:
     void* workspace         # of workspace_bytes()
 
 
-# In float32 with AVX-512: a tile of A, MR x KC, is 16 KB and stays in L1 while a block of B passes by in panels of 96 KB; that
-# block, KC x NC, is 4 MB and stays in the shared L3; the packed block of A, MC x KC, is 288 KB and stays in a 512 KB L2. For
-# float64 all are twice as large. MC is a multiple of every MR, NC of every NR.
+# In float32 with AVX-512: a tile of A, MR x KC, is 16 KB, and meets one panel of B, 96 KB, after another: both come from L2 at
+# some 9 bytes a cycle, which L2 gives easily. The block of B, KC x NC, is 4 MB and stays in the shared L3; the packed block of
+# A, MC x KC, is 288 KB. For float64 all are twice as large. MC is a multiple of every MR, NC of every NR.
 cdef Py_ssize_t MC = 144, KC = 512, NC = 2016
 
 
