@@ -1,9 +1,9 @@
 # C = epilogue(op(A) op(B)): the five loops around the register tile (Goto and van de Geijn, "Anatomy of high-performance
 # matrix multiplication", ACM TOMS 34(3), 2008; names of the loops as in BLIS).
 #
-# All members of a team call gemm together. Blocks of A and B are packed by all into one shared workspace; the tiles of a
-# block of C are divided evenly. Every element of C is a sum over k in ascending order within blocks of KC, each block starting
-# from zero, then added to the blocks before: the order depends neither on the threads nor on M and N.
+# The columns of C are divided among the members of a team; where they are few, the members pack blocks of A and B together
+# and divide the tiles of a block of C. Every element of C is a sum over k in ascending order within blocks of KC, each block
+# starting from zero, then added to the blocks before: the order depends neither on the threads nor on M and N.
 
 cdef extern from "engine.h" nogil:
     enum: MR
@@ -224,9 +224,33 @@ cdef void gemm(const Gemm* g, Team* team, int member, real* _) noexcept nogil:
                     sync(team)
 
 
+cdef inline void* ahead(const void* p, Py_ssize_t n, real* _) noexcept nogil:
+    """p + n elements; NULL stays NULL."""
+    return NULL if p == NULL else <void*>(<real*>p + n)
+
+
+cdef void gemm_columns(const Gemm* g, Team* team, int member, real* _) noexcept nogil:
+    """Each member's columns as a product of its own, B packed by who uses it: a line that another core has just written comes
+    as slowly as one from memory. Where there are few columns, all members share one product."""
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), vectors = ceil_div(g.N, lanes), j0, j1
+    cdef Gemm own = g[0]
+    cdef Team alone
+    if vectors < NV * team.size:
+        gemm[real](g, team, member, NULL)
+        return
+    j0, j1 = vectors * member // team.size * lanes, min(vectors * (member + 1) // team.size * lanes, g.N)
+    own.N = j1 - j0
+    own.B, own.C = ahead[real](g.B, j0 * g.csb, NULL), ahead[real](g.C, j0, NULL)
+    own.bias, own.kept = ahead[real](g.bias, j0, NULL), ahead[real](g.kept, j0, NULL)
+    own.keep = ahead[real](g.keep, j0, NULL)
+    own.workspace = <char*>g.workspace + member * workspace_bytes(g)
+    alone.size = 1
+    gemm[real](&own, &alone, 0, NULL)
+
+
 cdef void gemm_team(void* job, Team* team, int member) noexcept nogil:
     cdef const Gemm* g = <const Gemm*>job
     if g.is_double:
-        gemm[double](g, team, member, NULL)
+        gemm_columns[double](g, team, member, NULL)
     else:
-        gemm[float](g, team, member, NULL)
+        gemm_columns[float](g, team, member, NULL)

@@ -29,6 +29,7 @@ cdef extern from "stdlib.h" nogil:
 cdef enum:
     MAX_TEAM = 256
     WORK_PER_THREAD = 1 << 20       # floating-point operations that outweigh waking a thread, some 10 us
+    PACK_OPERATIONS = 16            # in the time of which one element of B is packed
 
 include "gemm.pxi"
 include "elementwise.pxi"
@@ -160,9 +161,9 @@ def info():
 
 cdef int run_product(Gemm* g, int n_threads) except -1:
     cdef Arena arena = spare.pop() if spare else Arena()
-    arena.reserve(workspace_bytes(g))
+    n_threads = team_size((2.0 * g.M + PACK_OPERATIONS) * g.N * g.K, n_threads)
+    arena.reserve(n_threads * workspace_bytes(g))
     g.workspace = arena.block
-    n_threads = team_size(2.0 * g.M * g.N * g.K, n_threads)
     with nogil:
         run_team(gemm_team, g, n_threads)
     if len(spare) < 4:
