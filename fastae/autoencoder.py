@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _check
 from ._check import Array
-from .layers import Linear, Network, Sequential, generator
+from .layers import BLOCK, Linear, Network, Sequential, generator
 
 
 class Autoencoder(Network):
@@ -147,8 +147,8 @@ class Autoencoder(Network):
         if self.n_in != self.n_out:
             raise ValueError(f"this model gives {self.n_out} features for {self.n_in}, so they cannot be compared")
         errors = np.empty(len(x))
-        for start in range(0, len(x), 4096):
-            block = _check.converted(x[start : start + 4096], self.dtype, "x", first_row=start)
+        for start in range(0, len(x), BLOCK):
+            block = _check.converted(x[start : start + BLOCK], self.dtype, "x", first_row=start)
             difference = self.infer(block, "x", n_threads=n_threads) - block
             errors[start : start + len(block)] = np.einsum("ij,ij->i", difference, difference, dtype=np.float64)
         return errors / self.n_in

@@ -16,7 +16,7 @@ from ._kernels.names import ACTIVATIONS, KEEPS_INPUT
 from .settings import check_threads, get_backend, kernels
 
 _HE = ("relu", "leaky_relu", "elu", "softplus", "gelu", "silu")
-_BLOCK = 4096  # samples that inference takes through all layers at a time
+BLOCK = 4096  # samples that inference takes through all layers at a time
 
 
 class Linear:
@@ -254,8 +254,8 @@ class Network:
         x = _check.samples(x, argument, self.n_in)
         threads = check_threads(n_threads)
         result, copy = _check.output(out, (len(x), self.n_out), self.dtype, x)
-        for start in range(0, len(x), _BLOCK):
-            a = _check.converted(x[start : start + _BLOCK], self.dtype, argument, first_row=start)
+        for start in range(0, len(x), BLOCK):
+            a = _check.converted(x[start : start + BLOCK], self.dtype, argument, first_row=start)
             for layer in self.layers:
                 last = layer is self.layers[-1]
                 y = result[start : start + len(a)] if last else np.empty((len(a), layer.n_out), self.dtype)

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _check
 from ._check import Array
-from .layers import Network, generator
+from .layers import BLOCK, Network, generator
 from .optim import SGD
 from .settings import check_threads
 
@@ -232,9 +232,9 @@ class Trainer:
     def _evaluate(self, x: Array, target: Array) -> float:
         total = 0.0
         threads = check_threads(self.n_threads)
-        for start in range(0, len(x), 4096):
-            y = self.model.infer(x[start : start + 4096], "x", n_threads=threads)
-            t = _check.converted(target[start : start + 4096], self.model.dtype, "target")
+        for start in range(0, len(x), BLOCK):
+            y = self.model.infer(x[start : start + BLOCK], "x", n_threads=threads)
+            t = _check.converted(target[start : start + BLOCK], self.model.dtype, "target")
             total += self.model.layers[0].kernels.loss(self._loss, y, t, None, threads) * len(y)
         return total / len(x)
 

@@ -1,7 +1,6 @@
 # The kernels of one instruction set: what _kernels/README.md promises, with arrays checked here and not again inside.
 # Each instruction set's module includes this file; setup.py gives each its own -m, -DMR, -DNV and -DVECTOR_BYTES flags.
 
-cimport cython
 cimport numpy as cnp
 from libc.math cimport isfinite
 from libc.stdint cimport uintptr_t
