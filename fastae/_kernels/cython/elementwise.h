@@ -1,4 +1,4 @@
-/* Activations on rows of n elements, losses on one row. Each formula stands here once, as an expression of vectors; the switch
+/* Activations, losses and the optimiser, on rows of n elements. Each formula stands here once, as an expression of vectors; the switch
  * is outside the loops.
  */
 #ifndef FASTAE_NUMBERS
@@ -70,8 +70,20 @@ static void N(differentiate)(int activation, ptrdiff_t rows, ptrdiff_t n, const 
 }
 #undef MAP
 
-/* Sixteen sums in double whatever LANES is, so that every instruction set adds in the same order. */
+/* Losses, each as its term and its slope by the output y for the target t. */
+#define EACH_LOSS(SUM)                                                                              \
+    switch (loss) {                                                                                 \
+    case HALF_SQUARED: SUM((REAL)0.5 * (y - t) * (y - t), y - t)                                    \
+    case MSE: SUM((y - t) * (y - t), 2 * (y - t))                                                   \
+    case BCE: /* with PyTorch's bounds */                                                           \
+        SUM((p = N(log)(y), q = N(log1p)(-y),                                                       \
+             -(t * WHERE(p < low, low, p) + (1 - t) * WHERE(q < low, low, q))),                     \
+            (p = y * (1 - y), (y - t) / WHERE(p < tiny, tiny, p)))                                  \
+    case BCE_WITH_LOGITS: SUM(N(softplus)(y) - y * t, N(sigmoid)(y) - t)                            \
+    }
+
 typedef double N(sums) __attribute__((vector_size(LANES * sizeof(double))));
+typedef double N(sums_u) __attribute__((vector_size(LANES * sizeof(double)), aligned(8), may_alias));
 
 /* The first n lanes all ones. */
 INLINE ivec N(lanes_below)(ptrdiff_t n)
@@ -81,6 +93,23 @@ INLINE ivec N(lanes_below)(ptrdiff_t n)
     return number < (INT)(n < LANES ? n : LANES);
 }
 
+INLINE double N(tree)(const N(sums) *sum) /* adds slot l + 8 to l, then l + 4, l + 2, l + 1 */
+{
+    Pair p[8];
+    memcpy(p, sum, sizeof p);
+    UNROLL for (int i = 0; i < 4; i++) p[i] += p[i + 4];
+    UNROLL for (int i = 0; i < 2; i++) p[i] += p[i + 2];
+    p[0] += p[1];
+    return p[0][0] + p[0][1];
+}
+
+/* A sample a row, padded to whole vectors: row_loss = the sum of n terms, sixteen interleaved sums in double whatever LANES
+ * is; grad = scale * slope, and 0 in the padding. grad may be out. */
+static void N(loss)(int loss, ptrdiff_t rows, ptrdiff_t n, const REAL *out, const REAL *target, ptrdiff_t ld, REAL scale,
+                    REAL *grad, ptrdiff_t ld_grad, double *row_loss)
+{
+    const vec zero = {0}, low = SPLAT(-100), tiny = SPLAT((REAL)1e-12);
+    vec p, q;
 #define SUM(term, slope)                                                                         \
     for (; rows > 0; rows--, out += ld, target += ld, grad += ld_grad) {                         \
         N(sums) sum[16 / LANES] = {{0}};                                                         \
@@ -93,24 +122,33 @@ INLINE ivec N(lanes_below)(ptrdiff_t n)
         *row_loss++ = N(tree)(sum);                                                              \
     }                                                                                            \
     break;
-
-INLINE double N(tree)(const N(sums) *sum) /* adds slot l + 8 to l, then l + 4, l + 2, l + 1 */
-{
-    Pair p[8];
-    memcpy(p, sum, sizeof p);
-    UNROLL for (int i = 0; i < 4; i++) p[i] += p[i + 4];
-    UNROLL for (int i = 0; i < 2; i++) p[i] += p[i + 2];
-    p[0] += p[1];
-    return p[0][0] + p[0][1];
+    EACH_LOSS(SUM)
+#undef SUM
 }
 
-/* Zeros in the padding of rows of n elements. */
-static void N(clear_padding)(ptrdiff_t rows, ptrdiff_t n, REAL *y, ptrdiff_t ld)
+/* A sample a column, samples padded to whole vectors: to each of n samples' sum in double the terms of some features are added in
+ * order; grad = scale * slope, and 0 in the padding. */
+static void N(loss_columns)(int loss, ptrdiff_t features, ptrdiff_t n, const REAL *out, ptrdiff_t ld, const REAL *target,
+                            ptrdiff_t ld_target, REAL scale, REAL *grad, ptrdiff_t ld_grad, double *sample_loss)
 {
-    const ptrdiff_t last = (n - 1) / LANES * LANES;
-    const ivec inside = N(lanes_below)(n - last);
-    for (y += last; rows > 0; rows--, y += ld) N(store)(y, (vec)((ivec)N(load)(y) & inside));
+    const vec zero = {0}, low = SPLAT(-100), tiny = SPLAT((REAL)1e-12);
+    vec p, q;
+#define SUM(term, slope)                                                                         \
+    for (ptrdiff_t i = 0; i < n; i += LANES) {                                                   \
+        const ivec inside = N(lanes_below)(n - i);                                               \
+        N(sums) sum = *(const N(sums_u) *)(sample_loss + i);                                     \
+        for (ptrdiff_t f = 0; f < features; f++) {                                               \
+            const vec y = N(load)(out + f * ld + i), t = N(load)(target + f * ld_target + i);    \
+            N(store)(grad + f * ld_grad + i, WHERE(inside, (slope)*scale, zero));                \
+            sum += __builtin_convertvector(term, N(sums));                                       \
+        }                                                                                        \
+        *(N(sums_u) *)(sample_loss + i) = sum;                                                   \
+    }                                                                                            \
+    break;
+    EACH_LOSS(SUM)
+#undef SUM
 }
+#undef EACH_LOSS
 
 /* out[j] = the sum over the rows, in order, of a[.][j]; n is padded to whole vectors. */
 static void N(sum_rows)(ptrdiff_t rows, ptrdiff_t n, const REAL *a, ptrdiff_t ld, REAL *out)
@@ -122,21 +160,33 @@ static void N(sum_rows)(ptrdiff_t rows, ptrdiff_t n, const REAL *a, ptrdiff_t ld
     }
 }
 
-/* For each row of n elements, padded to whole vectors: row_loss = the sum of the terms, grad = scale * d term / d out, and 0 in
- * the padding. grad may be out. */
-static void N(loss)(int loss, ptrdiff_t rows, ptrdiff_t n, const REAL *out, const REAL *target, ptrdiff_t ld, REAL scale,
-                    REAL *grad, ptrdiff_t ld_grad, double *row_loss)
+/* One step of SGD on rows of n weights: g = dw + decay w;  v = momentum v + g;  w -= lr (g + momentum v if nesterov else v). v is
+ * NULL without momentum. Whether all that was written is finite: 0 times it is 0. */
+static int N(sgd)(REAL lr, REAL momentum, int nesterov, REAL decay, ptrdiff_t rows, ptrdiff_t n, REAL *w, ptrdiff_t ld, REAL *v,
+                  const REAL *dw, ptrdiff_t ld_dw)
 {
-    const vec zero = {0}, low = SPLAT(-100), tiny = SPLAT((REAL)1e-12); /* PyTorch's bounds for bce */
-    vec p, q;
-    switch (loss) {
-    case HALF_SQUARED: SUM((REAL)0.5 * (y - t) * (y - t), y - t)
-    case MSE: SUM((y - t) * (y - t), 2 * (y - t))
-    case BCE:
-        SUM((p = N(log)(y), q = N(log1p)(-y),
-             -(t * WHERE(p < low, low, p) + (1 - t) * WHERE(q < low, low, q))),
-            (p = y * (1 - y), (y - t) / WHERE(p < tiny, tiny, p)))
-    case BCE_WITH_LOGITS: SUM(N(softplus)(y) - y * t, N(sigmoid)(y) - t)
+    vec zeros = {0};
+#define ROWS(update)                                                                             \
+    for (ptrdiff_t r = 0; r < rows; r++)                                                         \
+        for (ptrdiff_t i = 0; i < n; i += LANES) {                                               \
+            const ptrdiff_t at = r * ld + i, left = n - i;                                       \
+            const vec old = N(load_upto)(w + at, left), d = N(load_upto)(dw + r * ld_dw + i, left); \
+            vec now;                                                                             \
+            update;                                                                              \
+            zeros += now * 0;                                                                    \
+            N(store_upto)(w + at, now, left);                                                    \
+        }
+    if (!v && decay == 0) {
+        ROWS(now = old - lr * d)
+    } else if (!v) {
+        ROWS(now = old - lr * (d + decay * old))
+    } else {
+        ROWS(const vec g = d + decay * old; const vec u = momentum * N(load_upto)(v + at, left) + g;
+             now = old - lr * (nesterov ? g + momentum * u : u); N(store_upto)(v + at, u, left))
     }
+#undef ROWS
+    ivec finite = zeros == 0;
+    for (int l = 0; l < LANES; l++)
+        if (!finite[l]) return 0;
+    return 1;
 }
-#undef SUM

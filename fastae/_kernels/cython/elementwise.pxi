@@ -7,8 +7,18 @@ cdef extern from "engine.h" nogil:
                   float* dy, Py_ssize_t ldd, double* row_loss)
     void loss_f64(int loss, Py_ssize_t rows, Py_ssize_t n, const double* y, const double* target, Py_ssize_t ld, double scale,
                   double* dy, Py_ssize_t ldd, double* row_loss)
-    void clear_padding_f32(Py_ssize_t rows, Py_ssize_t n, float* y, Py_ssize_t ld)
-    void clear_padding_f64(Py_ssize_t rows, Py_ssize_t n, double* y, Py_ssize_t ld)
+    void loss_columns_f32(int loss, Py_ssize_t features, Py_ssize_t n, const float* y, Py_ssize_t ldy, const float* target,
+                          Py_ssize_t ldt, float scale, float* dy, Py_ssize_t ldd, double* sample_loss)
+    void loss_columns_f64(int loss, Py_ssize_t features, Py_ssize_t n, const double* y, Py_ssize_t ldy, const double* target,
+                          Py_ssize_t ldt, double scale, double* dy, Py_ssize_t ldd, double* sample_loss)
+    void dots_f32(Py_ssize_t samples, Py_ssize_t n_out, Py_ssize_t n, const float* w, Py_ssize_t ldw, const float* x,
+                  Py_ssize_t ldx, const float* bias, float* y, Py_ssize_t ldy)
+    void dots_f64(Py_ssize_t samples, Py_ssize_t n_out, Py_ssize_t n, const double* w, Py_ssize_t ldw, const double* x,
+                  Py_ssize_t ldx, const double* bias, double* y, Py_ssize_t ldy)
+    bint sgd_f32(float lr, float momentum, bint nesterov, float decay, Py_ssize_t rows, Py_ssize_t n, float* w, Py_ssize_t ld,
+                 float* v, const float* dw, Py_ssize_t ld_dw)
+    bint sgd_f64(double lr, double momentum, bint nesterov, double decay, Py_ssize_t rows, Py_ssize_t n, double* w, Py_ssize_t ld,
+                 double* v, const double* dw, Py_ssize_t ld_dw)
     void sum_rows_f32(Py_ssize_t rows, Py_ssize_t n, const float* a, Py_ssize_t ld, float* out)
     void sum_rows_f64(Py_ssize_t rows, Py_ssize_t n, const double* a, Py_ssize_t ld, double* out)
     void activate_f32(int activation, Py_ssize_t rows, Py_ssize_t n, const float* z, Py_ssize_t ldz, float* y, Py_ssize_t ldy)
@@ -46,12 +56,30 @@ cdef inline void loss_rows(int loss, Py_ssize_t rows, Py_ssize_t n, const real* 
         loss_f64(loss, rows, n, y, target, ld, scale, dy, ldd, row_loss)
 
 
-cdef inline void clear_padding(Py_ssize_t rows, Py_ssize_t n, real* y, Py_ssize_t ld) noexcept nogil:
-    """Zeros in the padding of rows of n elements."""
+cdef inline void loss_columns(int loss, Py_ssize_t features, Py_ssize_t n, const real* y, Py_ssize_t ldy, const real* target,
+                              Py_ssize_t ldt, real scale, real* dy, Py_ssize_t ldd, double* sample_loss) noexcept nogil:
+    """The same with a sample a column; the terms are added to sample_loss."""
     if real is float:
-        clear_padding_f32(rows, n, y, ld)
+        loss_columns_f32(loss, features, n, y, ldy, target, ldt, scale, dy, ldd, sample_loss)
     else:
-        clear_padding_f64(rows, n, y, ld)
+        loss_columns_f64(loss, features, n, y, ldy, target, ldt, scale, dy, ldd, sample_loss)
+
+
+cdef inline void dots(Py_ssize_t samples, Py_ssize_t n_out, Py_ssize_t n, const real* w, Py_ssize_t ldw, const real* x,
+                      Py_ssize_t ldx, const real* bias, real* y, Py_ssize_t ldy) noexcept nogil:
+    """y := x w^T + bias, rows by rows."""
+    if real is float:
+        dots_f32(samples, n_out, n, w, ldw, x, ldx, bias, y, ldy)
+    else:
+        dots_f64(samples, n_out, n, w, ldw, x, ldx, bias, y, ldy)
+
+
+cdef inline bint sgd_rows(real lr, real momentum, bint nesterov, real decay, Py_ssize_t rows, Py_ssize_t n, real* w,
+                          Py_ssize_t ld, real* v, const real* dw, Py_ssize_t ld_dw) noexcept nogil:
+    if real is float:
+        return sgd_f32(lr, momentum, nesterov, decay, rows, n, w, ld, v, dw, ld_dw)
+    else:
+        return sgd_f64(lr, momentum, nesterov, decay, rows, n, w, ld, v, dw, ld_dw)
 
 
 cdef inline void sum_rows(Py_ssize_t rows, Py_ssize_t n, const real* a, Py_ssize_t ld, real* out) noexcept nogil:
@@ -121,19 +149,4 @@ cdef bint update_is_finite(const SGD* s, Py_ssize_t n, const real* w, const real
         velocity = sgd_velocity(s, w[i], dw[i], v[i] if v != NULL else <real>0)
         weight = sgd_weight(s, w[i], dw[i], velocity)
         bad |= weight - weight != 0
-    return bad == 0
-
-
-cdef bint update(const SGD* s, Py_ssize_t n, real* w, const real* dw, real* v) noexcept nogil:
-    """One update; whether all new weights are finite."""
-    cdef Py_ssize_t i
-    cdef real velocity, weight
-    cdef int bad = 0
-    for i in range(n):
-        velocity = sgd_velocity(s, w[i], dw[i], v[i] if v != NULL else <real>0)
-        weight = sgd_weight(s, w[i], dw[i], velocity)
-        bad |= weight - weight != 0
-        w[i] = weight
-        if v != NULL:
-            v[i] = velocity
     return bad == 0

@@ -4,6 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __AVX512F__
+#include <immintrin.h> /* for masked loads and stores alone */
+#endif
 
 #if defined(__STDC_VERSION__) && !defined(__GNUC__)
 #error "fastae's kernels need GCC's or Clang's vector extensions"

@@ -228,9 +228,9 @@ def sgd(cnp.ndarray weight, cnp.ndarray dweight, velocity, double lr, double mom
         if double_:
             finite = update_is_finite(&s, n, <double*>w, <double*>dw, <double*>v)
             if finite:
-                update(&s, n, <double*>w, <double*>dw, <double*>v)
+                update(&s, 1, n, <double*>w, 0, <double*>v, <double*>dw, 0)
         else:
             finite = update_is_finite(&s, n, <float*>w, <float*>dw, <float*>v)
             if finite:
-                update(&s, n, <float*>w, <float*>dw, <float*>v)
+                update(&s, 1, n, <float*>w, 0, <float*>v, <float*>dw, 0)
     return finite

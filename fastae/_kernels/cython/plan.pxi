@@ -1,45 +1,18 @@
 # The training plan: one network's buffers, laid out once, and the loop over its steps, run by a team without the GIL.
 #
 # A step has two phases, each ending in a barrier.
-#   1. Samples are divided among the members. Each takes its rows, up to ROWS at a time, so that they stay in its L2, through
-#      gather, forward, loss and input gradients: no row needs another, so there is no barrier between the layers.
-#   2. Weights are divided, as rectangles of at most BLOCK x BLOCK. A tile's gradient is one product over the whole batch, and
-#      the optimiser is applied to it at once.
+#   1. Samples, as network.pxi says: gather, forward, loss and input gradients.
+#   2. Weights, as rectangles of at most BLOCK x BLOCK, divided among the members. A tile's gradient is one product over the whole
+#      batch, and the optimiser is applied to it at once.
 #
-# No operand is packed for a step. Activations are rows with a padded stride, which the register tile reads as A (phase 1, and
-# transposed in phase 2) and as B (phase 2). During a run the weights live in panels, in the layout that the input gradient
-# reads as B and in which a tile of gradients is contiguous; a transposed copy, which the forward product reads, is renewed with
-# each update. The flat arrays are written at the end of a run: until then they hold the weights before it, and serve to start
-# again when a step fails. Rows and panels are padded to whole vectors with zeros, which stay zeros.
+# During a run weights live in rows padded to whole vectors, an odd number of cache lines apart; the padding stays zero. The flat
+# arrays are written at the end of a run: until then they hold the weights before it, and serve to start again when a step fails.
+# The inputs of a layer are kept in both layouts: a feature a row for the forward product, a sample a row for the weights' gradient.
+
+include "network.pxi"
 
 cdef enum:
-    ROWS = 64                       # 64 rows of 1000 float32 are 256 KB, half of a small L2
     BLOCK = 96                      # a multiple of every MR and NR; 36 KB of float32
-
-cdef struct Source:                 # a matrix of samples, as the caller has it
-    const char* data
-    Py_ssize_t row_stride, column_stride    # bytes
-    Py_ssize_t row_bytes            # to fetch ahead: of a row in one piece, else 0
-    int typenum                     # float32, float64, or uint8, which counts as 0 to 1
-
-cdef struct Matrix:                 # rows of the arena
-    void* data
-    Py_ssize_t stride               # elements from row to row
-
-cdef struct Layer:
-    Py_ssize_t n_in, n_out
-    int activation
-    Py_ssize_t weight_at, bias_at   # places in the flat arrays; bias_at < 0: no bias
-    Py_ssize_t padded_in, padded_out    # to whole vectors
-    void* weight                    # the weights during a run: panels of NR inputs, the last one narrower, [padded_out][NR]
-    void* velocity                  # the same, or NULL
-    void* turned_weight             # a copy of them: panels of NR outputs, [padded_in][NR]
-    void* bias                      # (padded_out,); zeros without a bias
-    void* bias_velocity
-    Matrix x                        # (batch_size, n_in): the batch, or the layer below's y
-    Matrix y                        # (batch_size, n_out)
-    Matrix kept                     # y, or the activation's argument where its derivative needs that
-    Matrix dz                       # (batch_size, n_out): gradient by the activation's argument
 
 cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, inputs i0 to i1
     int layer
@@ -56,8 +29,9 @@ cdef struct Training:
     char* velocity                  # NULL without momentum
     char* gradients                 # flat, receive each step's gradients; or NULL
     SGD sgd
-    Matrix target
-    double* row_loss                # (batch_size,)
+    Matrix target, target_rows
+    double* sample_loss             # (batch_size,)
+    void* ones                      # (batch_size,)
     bint* finite                    # one for each member
     Source x_source, target_source
     const cnp.int64_t* order        # or NULL: rows as they are
@@ -65,8 +39,7 @@ cdef struct Training:
     double total, total_before      # sum of loss times rows, to which the steps add
 
 
-include "rows.pxi"
-include "weights.pxi"
+include "backward.pxi"
 
 
 cdef bint all_finite(const bint* finite, int n) noexcept nogil:
@@ -89,7 +62,8 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
     """Steps over order[first:last], from the flat weights, which stay as they are. Returns where a step failed, or last."""
     cdef Layer* top = &p.layers[p.n_layers - 1]
     cdef Py_ssize_t q0 = first_rectangle(p, member, team.size), q1 = first_rectangle(p, member + 1, team.size)
-    cdef Py_ssize_t start = p.first, rows, r, r1, i
+    cdef Py_ssize_t start = p.first, rows, s, s1, i
+    cdef bint few
     cdef double value, divisor, total = p.total_before
     cdef real room[2 * TILE_ELEMENTS + BLOCK + 64]
     cdef real* space = <real*>align(room)
@@ -99,18 +73,22 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
     while start < last:
         rows = min(p.batch_size, last - start)
         divisor = loss_divisor(p.loss, rows, top.n_out)
-        r, r1 = rows * member // team.size, rows * (member + 1) // team.size
-        while r < r1:
-            pass_rows(p, start, r, min(r + ROWS, r1), <real>(1 / divisor), space)
-            r += ROWS
+        few = rows < MANY
+        if few:
+            pass_few(p, start, rows, <real>(1 / divisor), team, member, space)
+        else:
+            part(rows, team, member, &s, &s1)
+            while s < s1:
+                pass_many(p, start, s, min(s + BLOCK_SAMPLES, s1), <real>(1 / divisor), space)
+                s += BLOCK_SAMPLES
         sync(team)
         value = 0
         for i in range(rows):
-            value += p.row_loss[i]
+            value += p.sample_loss[i]
         value /= divisor
         if not isfinite(value):
             return start
-        p.finite[member] = learn(p, rows, q0, q1, dw, space)
+        p.finite[member] = learn(p, rows, few, q0, q1, dw, space)
         sync(team)
         if not all_finite(p.finite, team.size):
             return start
@@ -137,19 +115,6 @@ cdef void train_team(void* job, Team* team, int member) noexcept nogil:
         train[double](p, team, member, NULL)
     else:
         train[float](p, team, member, NULL)
-
-
-cdef Source source_of(cnp.ndarray a) except *:
-    cdef Source s
-    if cnp.PyArray_NDIM(a) != 2 or cnp.PyArray_TYPE(a) not in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64, cnp.NPY_UINT8):
-        raise TypeError(f"a matrix of float32, float64 or uint8 is needed, got {a.dtype} {(<object>a).shape}")
-    if not cnp.PyArray_ISALIGNED(a) or not cnp.PyArray_ISNOTSWAPPED(a):
-        raise ValueError("an aligned array of native byte order is needed")
-    s.data = <const char*>cnp.PyArray_DATA(a)
-    s.row_stride, s.column_stride = cnp.PyArray_STRIDE(a, 0), cnp.PyArray_STRIDE(a, 1)
-    s.typenum = cnp.PyArray_TYPE(a)
-    s.row_bytes = cnp.PyArray_DIM(a, 1) * s.column_stride if s.column_stride == cnp.PyArray_ITEMSIZE(a) else 0
-    return s
 
 
 cdef class Plan:
@@ -188,11 +153,11 @@ cdef class Plan:
         """Places of all buffers in the arena; the number of weights and biases."""
         cdef Training* t = &self.t
         cdef Arena arena = self.arena
-        cdef Py_ssize_t size = 8 if t.is_double else 4, lanes = VECTOR_BYTES // size, at = 0, rows = t.batch_size
+        cdef Py_ssize_t size = 8 if t.is_double else 4, at = 0, rows = t.batch_size, l, i
         cdef list rectangles = rectangles_of(layers)
         cdef Layer layer
         cdef Layer* kept = <Layer*>arena.take(t.n_layers * sizeof(Layer))
-        cdef Matrix x = self.matrix(rows, layers[0][0], size)
+        cdef Matrix x = self.matrix(layers[0][0], rows), x_rows = self.matrix(rows, layers[0][0])
         t.layers = kept
         for l, (n_in, n_out, activation, has_bias) in enumerate(layers):
             layer.n_in, layer.n_out, layer.activation = n_in, n_out, check_activation(activation)
@@ -200,22 +165,26 @@ cdef class Plan:
             at += n_in * n_out
             layer.bias_at = at if has_bias else -1
             at += n_out if has_bias else 0
-            layer.padded_in, layer.padded_out = ceil_div(n_in, lanes) * lanes, ceil_div(n_out, lanes) * lanes
-            layer.weight = arena.take(layer.padded_in * layer.padded_out * size)
-            layer.turned_weight = arena.take(layer.padded_in * layer.padded_out * size)
-            layer.bias = arena.take(layer.padded_out * size)
-            layer.velocity = layer.bias_velocity = NULL
+            layer.weight, layer.bias = self.matrix(n_out, n_in), self.matrix(1, n_out).data
+            layer.velocity, layer.bias_velocity = Matrix(NULL, 0), NULL
             if t.velocity != NULL:
-                layer.velocity = arena.take(layer.padded_in * layer.padded_out * size)
-                layer.bias_velocity = arena.take(layer.padded_out * size)
-            layer.x, layer.y = x, self.matrix(rows, n_out, size)
-            layer.kept = self.matrix(rows, n_out, size) if activation in KEEPS_INPUT else layer.y
-            layer.dz = self.matrix(rows, n_out, size)
-            x = layer.y
+                layer.velocity, layer.bias_velocity = self.matrix(n_out, n_in), self.matrix(1, n_out).data
+            layer.x, layer.y, layer.dz = x, self.matrix(n_out, rows), self.matrix(n_out, rows)
+            layer.x_rows, layer.y_rows, layer.dz_rows = x_rows, self.matrix(rows, n_out), self.matrix(min(rows, MANY), n_out)
+            layer.kept, layer.kept_rows = layer.y, layer.y_rows
+            if activation in KEEPS_INPUT:
+                layer.kept, layer.kept_rows = self.matrix(n_out, rows), self.matrix(min(rows, MANY), n_out)
+            x, x_rows = layer.y, layer.y_rows
             if kept != NULL:
                 kept[l] = layer
-        t.target = self.matrix(rows, layers[len(layers) - 1][1], size)
-        t.row_loss = <double*>arena.take(rows * sizeof(double))
+        t.target, t.target_rows = self.matrix(n_out, rows), self.matrix(rows, n_out)
+        t.sample_loss = <double*>self.matrix(2, rows).data
+        t.ones = self.matrix(1, rows).data
+        for i in range(rows if kept != NULL else 0):
+            if t.is_double:
+                (<double*>t.ones)[i] = 1
+            else:
+                (<float*>t.ones)[i] = 1
         t.finite = <bint*>arena.take(MAX_TEAM * sizeof(bint))
         t.n_rectangles = len(rectangles)
         t.rectangles = <Rectangle*>arena.take(len(rectangles) * sizeof(Rectangle))
@@ -226,10 +195,11 @@ cdef class Plan:
                 before += (o1 - o0) * (i1 - i0)
         return at
 
-    cdef Matrix matrix(self, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t size):
-        """Rows an odd number of cache lines apart, so that columns do not crowd into few sets of the caches."""
-        cdef Py_ssize_t lines = ceil_div(n * size, 64) | 1
-        return Matrix(self.arena.take(rows * lines * 64), lines * 64 // size)
+    cdef Matrix matrix(self, Py_ssize_t rows, Py_ssize_t n):
+        """Rows an odd number of cache lines apart, so that columns do not crowd into few sets of the caches; rows and columns
+        are padded to whole vectors."""
+        cdef Py_ssize_t size = 8 if self.t.is_double else 4, lines = ceil_div(n * size, 64) | 1
+        return Matrix(self.arena.take(ceil_div(rows, LINE) * LINE * lines * 64), lines * 64 // size)
 
     def run(self, cnp.ndarray x, cnp.ndarray target, order, Py_ssize_t first, Py_ssize_t last, sgd, gradients=None,
             double total=0):

@@ -2,6 +2,7 @@
 #include "vector.h"
 #include "tile.h"
 #include "transpose.h"
+#include "dots.h"
 #include "elementwise.h"
 
 #undef REAL
@@ -28,3 +29,8 @@
 #undef LEAKY_SLOPE
 #undef WHERE
 #undef SPLAT
+#undef LIST
+#undef LIST2
+#undef LIST4
+#undef LIST8
+#undef LIST16

@@ -1,6 +1,6 @@
 /* The register tile, where nearly all the time goes:
  *
- *     out[i*ldo + j] = start[j] + sum over k of a[i*rs + k*cs] * b[k*ldb + j]     i < mr, j < nv * LANES
+ *     out[i*ldo + j] = start[i] + sum over k of a[i*rs + k*cs] * b[k*ldb + j]     i < mr, j < nv * LANES
  *
  * The tile keeps MR x NV vector accumulators in registers for the whole of k. Each step loads NV vectors of b, and for each
  * of the mr rows broadcasts one element of a into NV multiply-adds. MR and NV follow from the registers:
@@ -23,7 +23,7 @@
                                     REAL *restrict out, ptrdiff_t ldo)                                                 \
     {                                                                                                                  \
         vec acc[mr][nv];                                                                                               \
-        UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = N(load)(start + j * LANES); \
+        UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = N(splat)(start[i]);     \
         for (ptrdiff_t k = 0; k < kc; k++, a += cs, b += ldb) {                                                        \
             vec row[nv];                                                                                               \
             UNROLL for (int j = 0; j < nv; j++) row[j] = N(load)(b + j * LANES);                                       \
@@ -53,7 +53,7 @@ EACH_MR(TILES)
 typedef void (*N(tile_function))(ptrdiff_t, const REAL *, ptrdiff_t, ptrdiff_t, const REAL *, ptrdiff_t, const REAL *, REAL *,
                                  ptrdiff_t);
 static const N(tile_function) N(tiles)[MR][NV] = {EACH_MR(NAMES)};
-static const REAL N(zeros)[NR] __attribute__((aligned(64))); /* where a sum starts that has no bias */
+static const REAL N(zeros)[MR]; /* where sums start that have no bias */
 
 INLINE void N(tile)(int mr, int nv, ptrdiff_t kc, const REAL *a, ptrdiff_t rs, ptrdiff_t cs, const REAL *b, ptrdiff_t ldb,
                     const REAL *start, REAL *out, ptrdiff_t ldo)

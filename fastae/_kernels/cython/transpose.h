@@ -3,19 +3,6 @@
  */
 #define UPPER(l, s) ((l) & (s) ? LANES + (l) - (s) : (l))
 #define LOWER(l, s) ((l) & (s) ? LANES + (l) : (l) + (s))
-#define LIST2(f, l, s) f(l, s), f(l + 1, s)
-#define LIST4(f, l, s) LIST2(f, l, s), LIST2(f, l + 2, s)
-#define LIST8(f, l, s) LIST4(f, l, s), LIST4(f, l + 4, s)
-#define LIST16(f, l, s) LIST8(f, l, s), LIST8(f, l + 8, s)
-#if LANES == 16
-#define LIST LIST16
-#elif LANES == 8
-#define LIST LIST8
-#elif LANES == 4
-#define LIST LIST4
-#else
-#define LIST LIST2
-#endif
 #define EXCHANGE(s)                                                  \
     UNROLL for (int i = 0; i < LANES; i++) if (!(i & s))             \
     {                                                                \
@@ -43,9 +30,4 @@ static void N(transpose)(const REAL *source, ptrdiff_t lds, REAL *target, ptrdif
 
 #undef UPPER
 #undef LOWER
-#undef LIST
-#undef LIST2
-#undef LIST4
-#undef LIST8
-#undef LIST16
 #undef EXCHANGE

@@ -15,6 +15,21 @@ typedef INT N(ivec) __attribute__((vector_size(VECTOR_BYTES)));
 #define vec N(vec)
 #define ivec N(ivec)
 
+/* f(0, s), f(1, s) ... for all lanes: the indices of a SHUFFLE. */
+#define LIST2(f, l, s) f(l, s), f(l + 1, s)
+#define LIST4(f, l, s) LIST2(f, l, s), LIST2(f, l + 2, s)
+#define LIST8(f, l, s) LIST4(f, l, s), LIST4(f, l + 4, s)
+#define LIST16(f, l, s) LIST8(f, l, s), LIST8(f, l + 8, s)
+#if LANES == 16
+#define LIST LIST16
+#elif LANES == 8
+#define LIST LIST8
+#elif LANES == 4
+#define LIST LIST4
+#else
+#define LIST LIST2
+#endif
+
 INLINE vec N(load)(const REAL *p) { return *(const N(vec_u) *)p; }
 INLINE void N(store)(REAL *p, vec v) { *(N(vec_u) *)p = v; }
 INLINE vec N(splat)(REAL s) { return s - (vec){0}; } /* x - 0 is x, also for -0, and costs one broadcast */
@@ -30,14 +45,26 @@ INLINE vec N(copy_sign)(vec magnitude, vec sign)
 INLINE vec N(load_upto)(const REAL *p, ptrdiff_t n)
 {
     if (n >= LANES) return N(load)(p);
+#if defined(__AVX512F__) && defined(REAL_IS_FLOAT)
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+#else
     vec v = {0};
     for (int i = 0; i < n; i++) v[i] = p[i];
     return v;
+#endif
 }
 INLINE void N(store_upto)(REAL *p, vec v, ptrdiff_t n)
 {
     if (n >= LANES) N(store)(p, v);
+#if defined(__AVX512F__) && defined(REAL_IS_FLOAT)
+    else _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#elif defined(__AVX512F__)
+    else _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
+#else
     else for (int i = 0; i < n; i++) p[i] = v[i];
+#endif
 }
 
 /* exp(x) = 2^n e^r with n = round(x / ln 2), |r| <= ln(2)/2 (Cody and Waite 1980: ln 2 in two parts so that n * LN2_HIGH

@@ -1,0 +1,74 @@
+/* Products of rows with rows, for batches of few samples: weights are read where they lie, once.
+ *
+ *     y[s*ldy + o] = bias[o] + sum over k of w[o*ldw + k] * x[s*ldx + k]         s < samples, o < n_out, k < n
+ *
+ * A sum is kept as sixteen interleaved ones, whatever LANES is, which are added as a tree: 8 apart, then 4, 2 and 1. Four outputs
+ * are summed side by side: four chains of multiply-adds hide their latency, and one tree adds up all four.
+ */
+#define PARTS (16 / LANES)
+#define QUARTER (LANES / 4)
+#define HALF_LOW(l, s) ((l) < LANES / 2 ? (l) : (l) + LANES / 2)
+#define HALF_HIGH(l, s) ((l) < LANES / 2 ? (l) + LANES / 2 : (l) + LANES)
+#define QUARTER_EVEN(l, s) ((l) % QUARTER + ((l) / QUARTER * 2 < 4 ? (l) / QUARTER * 2 * QUARTER : LANES + ((l) / QUARTER * 2 - 4) * QUARTER))
+#define QUARTER_ODD(l, s) (QUARTER_EVEN(l, s) + QUARTER)
+#define ACROSS(l, s) ((l) ^ (s))
+
+/* The sums of the lanes of four rows, row i in sum[i]. */
+INLINE void N(add_lanes)(vec row[4][PARTS], REAL *sum)
+{
+    UNROLL for (int step = PARTS / 2; step > 0; step /= 2)
+        UNROLL for (int i = 0; i < 4; i++) UNROLL for (int p = 0; p < step; p++) row[i][p] += row[i][p + step];
+    vec ab = SHUFFLE(row[0][0], row[1][0], LIST(HALF_LOW, 0, 0)) + SHUFFLE(row[0][0], row[1][0], LIST(HALF_HIGH, 0, 0));
+    vec cd = SHUFFLE(row[2][0], row[3][0], LIST(HALF_LOW, 0, 0)) + SHUFFLE(row[2][0], row[3][0], LIST(HALF_HIGH, 0, 0));
+#if LANES == 2
+    UNROLL for (int i = 0; i < 2; i++) sum[i] = ab[i], sum[i + 2] = cd[i];
+#else
+    ab = SHUFFLE(ab, cd, LIST(QUARTER_EVEN, 0, 0)) + SHUFFLE(ab, cd, LIST(QUARTER_ODD, 0, 0));
+#if LANES == 16
+    ab += SHUFFLE(ab, ab, LIST(ACROSS, 0, 2));
+#endif
+#if LANES >= 8
+    ab += SHUFFLE(ab, ab, LIST(ACROSS, 0, 1));
+#endif
+    UNROLL for (int i = 0; i < 4; i++) sum[i] = ab[i * QUARTER];
+#endif
+}
+
+static void N(dots)(ptrdiff_t samples, ptrdiff_t n_out, ptrdiff_t n, const REAL *w, ptrdiff_t ldw, const REAL *x, ptrdiff_t ldx,
+                    const REAL *bias, REAL *y, ptrdiff_t ldy)
+{
+    for (ptrdiff_t o = 0; o < n_out; o += 4) {
+        const ptrdiff_t last = n_out - o - 1; /* the rows beyond it are summed with it, and left out below */
+        const REAL *row[4];
+        UNROLL for (int i = 0; i < 4; i++) row[i] = w + (o + (i < last ? i : last)) * ldw;
+        for (ptrdiff_t s = 0; s < samples; s++) {
+            const REAL *xs = x + s * ldx;
+            vec acc[4][PARTS] = {{{0}}};
+            REAL sum[4];
+            ptrdiff_t k = 0;
+            for (; k + 16 <= n; k += 16) UNROLL for (int p = 0; p < PARTS; p++) {
+                const vec b = N(load)(xs + k + p * LANES);
+                UNROLL for (int i = 0; i < 4; i++) acc[i][p] += N(load)(row[i] + k + p * LANES) * b;
+            }
+            if (k < n) UNROLL for (int p = 0; p < PARTS; p++) {
+                const ptrdiff_t left = n - k - p * LANES;
+                if (left > 0) {
+                    const vec b = N(load_upto)(xs + k + p * LANES, left);
+                    UNROLL for (int i = 0; i < 4; i++) acc[i][p] += N(load_upto)(row[i] + k + p * LANES, left) * b;
+                }
+            }
+            N(add_lanes)(acc, sum);
+            REAL *out = y + s * ldy + o;
+            if (last >= 3) UNROLL for (int i = 0; i < 4; i++) out[i] = bias ? bias[o + i] + sum[i] : sum[i];
+            else for (int i = 0; i <= last; i++) out[i] = bias ? bias[o + i] + sum[i] : sum[i];
+        }
+    }
+}
+
+#undef PARTS
+#undef QUARTER
+#undef HALF_LOW
+#undef HALF_HIGH
+#undef QUARTER_EVEN
+#undef QUARTER_ODD
+#undef ACROSS

@@ -1,0 +1,154 @@
+# Samples on their way through a network: what training and inference share.
+#
+# Weights are read where they lie, row by row, as the register tile's A; nothing is packed. Samples come in two layouts.
+#   MANY   samples or more: a feature a row, samples side by side in the lanes of vectors, so that no width wastes a lane and each
+#          product reads as B what the one before has stored. Samples are divided among the members of a team, up to BLOCK_SAMPLES at
+#          a time, so that they stay in L2 through all layers: no sample needs another.
+#   fewer: a sample a row, features in the lanes. Outputs are divided among the members, which meet after each layer.
+
+cdef enum:
+    MANY = 8                        # half a vector of float32 with AVX-512, a whole one with AVX2
+    BLOCK_SAMPLES = 96              # a multiple of every NR; 96 samples of 1000 float32 are 384 KB
+    LINE = 16                       # samples at which members' parts are cut: a line of the cache, so that no two write to one
+
+cdef struct Source:                 # a matrix of samples, as the caller has it
+    const char* data
+    Py_ssize_t row_stride, column_stride    # bytes
+    Py_ssize_t row_bytes            # to fetch ahead: of a row in one piece, else 0
+    int typenum                     # float32, float64, or uint8, which counts as 0 to 1
+
+cdef struct Matrix:
+    void* data
+    Py_ssize_t stride               # elements from row to row
+
+cdef struct Layer:
+    Py_ssize_t n_in, n_out
+    int activation
+    Py_ssize_t weight_at, bias_at   # places in the flat arrays; bias_at < 0: no bias
+    Matrix weight                   # (n_out, n_in)
+    void* bias                      # (n_out,); zeros without a bias
+    Matrix velocity                 # training: as weight; data NULL without momentum
+    void* bias_velocity
+    Matrix x, y                     # a feature a row: (n_in, samples) and (n_out, samples)
+    Matrix x_rows, y_rows           # a sample a row
+    Matrix kept, kept_rows          # training: y, or the activation's argument where its derivative needs that
+    Matrix dz, dz_rows              # training: gradient by the activation's argument
+
+
+cdef inline real* at(const Matrix* m, Py_ssize_t row, Py_ssize_t column, real* _) noexcept nogil:
+    return <real*>m.data + row * m.stride + column
+
+
+cdef inline Py_ssize_t padded(Py_ssize_t n, real* _) noexcept nogil:
+    """n, up to whole vectors."""
+    return ceil_div(n, vector_lanes[real](NULL)) * vector_lanes[real](NULL)
+
+
+cdef inline void part(Py_ssize_t n, Team* team, int member, Py_ssize_t* first, Py_ssize_t* last) noexcept nogil:
+    """A member's part of n, cut at multiples of LINE."""
+    cdef Py_ssize_t lines = ceil_div(n, LINE)
+    first[0] = min(n, lines * member // team.size * LINE)
+    last[0] = min(n, lines * (member + 1) // team.size * LINE)
+
+
+cdef inline Py_ssize_t panel(Py_ssize_t first, Py_ssize_t last, real* _) noexcept nogil:
+    """Columns of the next panel of first .. last: at most NR, and the panels nearly equal."""
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), vectors = ceil_div(last - first, lanes)
+    return ceil_div(vectors, ceil_div(vectors, NV)) * lanes
+
+
+cdef void gather_row(const Source* s, Py_ssize_t row, Py_ssize_t n, real* out) noexcept nogil:
+    cdef const char* p = s.data + row * s.row_stride
+    cdef Py_ssize_t j, step = s.column_stride
+    if s.typenum == cnp.NPY_UINT8:
+        for j in range(n):
+            out[j] = (<const unsigned char*>(p + j * step))[0] * <real>(1.0 / 255)
+    elif s.typenum == cnp.NPY_FLOAT32:
+        if real is float and step == sizeof(float):
+            copy(n, out, <const real*>p)
+        else:
+            for j in range(n):
+                out[j] = <real>(<const float*>(p + j * step))[0]
+    elif real is double and step == sizeof(double):
+        copy(n, out, <const real*>p)
+    else:
+        for j in range(n):
+            out[j] = <real>(<const double*>(p + j * step))[0]
+
+
+cdef inline void fetch(const char* p, Py_ssize_t bytes, bint write) noexcept nogil:
+    """Asks for cache lines ahead of their use."""
+    cdef Py_ssize_t i
+    for i in range(0, bytes, 64):
+        if write:
+            prefetch_write(p + i)
+        else:
+            prefetch(p + i)
+
+
+cdef void turn(const Matrix* source, Py_ssize_t r0, Py_ssize_t r1, Py_ssize_t c0, Py_ssize_t c1, const Matrix* target,
+               real* _) noexcept nogil:
+    """target[c, r] := source[r, c], in whole squares of lanes."""
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), r = r0, c
+    while r < r1:
+        c = c0
+        while c < c1:
+            transpose(at[real](source, r, c, NULL), source.stride, at[real](target, c, r, NULL), target.stride)
+            c += lanes
+        r += lanes
+
+
+cdef void sum_tile(int mr, int nv, Py_ssize_t K, const real* a, Py_ssize_t rs, Py_ssize_t cs, const real* b, Py_ssize_t ldb,
+                   const real* start, real* out, Py_ssize_t ldo, real* space) noexcept nogil:
+    """A tile over all of k: block by block of KC, added up in order; all but the first start from zero. space: one tile."""
+    cdef Py_ssize_t k = KC, i, w = nv * vector_lanes[real](NULL)
+    tile(mr, nv, min(K, KC), a, rs, cs, b, ldb, start, out, ldo)
+    while k < K:
+        tile(mr, nv, min(K - k, KC), a + k * cs, rs, cs, b + k * ldb, ldb, NULL, space, w)
+        for i in range(mr):
+            add(w, out + i * ldo, space + i * w)
+        k += KC
+
+
+cdef inline void forward_tile(const Layer* layer, Py_ssize_t o, int mr, Py_ssize_t s, Py_ssize_t w, real* space) noexcept nogil:
+    """y := f(W x + b) for mr outputs and w samples."""
+    cdef real* z = at[real](&layer.kept, o, s, NULL)
+    sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_in, at[real](&layer.weight, o, 0, NULL), layer.weight.stride, 1,
+             at[real](&layer.x, 0, s, NULL), layer.x.stride, <const real*>layer.bias + o, z, layer.kept.stride, space)
+    activate_rows(layer.activation, mr, w, z, layer.kept.stride, at[real](&layer.y, o, s, NULL), layer.y.stride)
+
+
+cdef void forward(const Layer* layer, Py_ssize_t s0, Py_ssize_t s1, real* space) noexcept nogil:
+    """y := f(W x + b) for some of many samples. A tile of weights meets all of them while it is in L1."""
+    cdef Py_ssize_t o = 0, s, w
+    cdef int mr
+    while o < layer.n_out:
+        mr = <int>min(MR, layer.n_out - o)
+        s = s0
+        while s < s1:
+            w = panel[real](s, s1, NULL)
+            forward_tile(layer, o, mr, s, w, space)
+            s += w
+        o += mr
+
+
+cdef void forward_few(const Layer* layer, Py_ssize_t samples, Py_ssize_t o0, Py_ssize_t o1, real* _) noexcept nogil:
+    """y := f(x W^T + b) for some outputs of few samples."""
+    cdef real* z = at[real](&layer.kept_rows, 0, o0, NULL)
+    dots(samples, o1 - o0, layer.n_in, at[real](&layer.weight, o0, 0, NULL), layer.weight.stride,
+         at[real](&layer.x_rows, 0, 0, NULL), layer.x_rows.stride, <const real*>layer.bias + o0, z, layer.kept_rows.stride)
+    activate_rows(layer.activation, samples, o1 - o0, z, layer.kept_rows.stride, at[real](&layer.y_rows, 0, o0, NULL),
+                  layer.y_rows.stride)
+
+
+cdef Source source_of(cnp.ndarray a) except *:
+    cdef Source s
+    if cnp.PyArray_NDIM(a) != 2 or cnp.PyArray_TYPE(a) not in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64, cnp.NPY_UINT8):
+        raise TypeError(f"a matrix of float32, float64 or uint8 is needed, got {a.dtype} {(<object>a).shape}")
+    if not cnp.PyArray_ISALIGNED(a) or not cnp.PyArray_ISNOTSWAPPED(a):
+        raise ValueError("an aligned array of native byte order is needed")
+    s.data = <const char*>cnp.PyArray_DATA(a)
+    s.row_stride, s.column_stride = cnp.PyArray_STRIDE(a, 0), cnp.PyArray_STRIDE(a, 1)
+    s.typenum = cnp.PyArray_TYPE(a)
+    s.row_bytes = cnp.PyArray_DIM(a, 1) * s.column_stride if s.column_stride == cnp.PyArray_ITEMSIZE(a) else 0
+    return s
