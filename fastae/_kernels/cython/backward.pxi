@@ -23,27 +23,22 @@ cdef void gather(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t 
         turn[real](&p.target_rows, s0, end, 0, padded[real](n_out, NULL), &p.target, NULL)
 
 
-cdef void forward_and_loss(const Training* p, Py_ssize_t s0, Py_ssize_t s1, Py_ssize_t end, real scale, real* space) noexcept nogil:
-    """The last layer, its loss and the loss's gradient, tile by tile. s1: padded, end: not."""
+cdef void forward_and_loss(const Training* p, Py_ssize_t s0, Py_ssize_t s1, real scale, real* space) noexcept nogil:
+    """The last layer, its loss and the loss's gradient by the activation's argument, some features at a time."""
     cdef const Layer* top = &p.layers[p.n_layers - 1]
     cdef Matrix target = p.layers[0].x if p.is_target_input else p.target
-    cdef Py_ssize_t o = 0, s, w
+    cdef Py_ssize_t o = 0, o1, end = padded[real](s1, NULL)
     cdef real* dz
-    cdef int mr
-    memset(p.sample_loss + s0, 0, (s1 - s0) * sizeof(double))
+    memset(p.sample_loss + s0, 0, (end - s0) * sizeof(double))
     while o < top.n_out:
-        mr = <int>min(MR, top.n_out - o)
-        s = s0
-        while s < s1:
-            w = panel[real](s, s1, NULL)
-            forward_tile(top, o, mr, s, w, space)
-            dz = at[real](&top.dz, o, s, NULL)
-            loss_columns(p.loss, mr, min(w, end - s), at[real](&top.y, o, s, NULL), top.y.stride,
-                         at[real](&target, o, s, NULL), target.stride, scale, dz, top.dz.stride, p.sample_loss + s)
-            differentiate_rows(top.activation, mr, w, at[real](&top.kept, o, s, NULL), top.kept.stride, dz, top.dz.stride,
-                               dz, top.dz.stride)
-            s += w
-        o += mr
+        o1 = min(o + LOSS_FEATURES, top.n_out)
+        forward(top, o, o1, s0, end, space)
+        dz = at[real](&top.dz, o, s0, NULL)
+        loss_columns(p.loss, o1 - o, s1 - s0, at[real](&top.y, o, s0, NULL), top.y.stride, at[real](&target, o, s0, NULL),
+                     target.stride, scale, dz, top.dz.stride, p.sample_loss + s0)
+        differentiate_rows(top.activation, o1 - o, end - s0, at[real](&top.kept, o, s0, NULL), top.kept.stride, dz,
+                           top.dz.stride, dz, top.dz.stride)
+        o = o1
 
 
 cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, Py_ssize_t s1, real* space) noexcept nogil:
@@ -74,9 +69,9 @@ cdef void pass_many(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize
     gather[real](p, start, s0, s1, False, NULL)
     for l in range(p.n_layers - 1):
         layer = &p.layers[l]
-        forward(layer, s0, end, space)
+        forward(layer, 0, layer.n_out, s0, end, space)
         turn[real](&layer.y, 0, padded[real](layer.n_out, NULL), s0, end, &layer.y_rows, NULL)
-    forward_and_loss(p, s0, end, s1, scale, space)
+    forward_and_loss(p, s0, s1, scale, space)
     for l in range(p.n_layers - 1, 0, -1):
         input_gradient(&p.layers[l], &p.layers[l - 1], s0, end, space)
 

@@ -12,11 +12,17 @@ typedef double Pair __attribute__((vector_size(16)));
 #define SPLAT N(splat)
 
 #define MAP(formula)                                                        \
-    for (; rows > 0; rows--, in += ld_in, out += ld_out)                    \
-        for (ptrdiff_t i = 0; i < n; i += LANES) {                          \
+    for (; rows > 0; rows--, in += ld_in, out += ld_out) {                  \
+        ptrdiff_t i = 0;                                                    \
+        for (; i + LANES <= n; i += LANES) {                                \
+            const vec z = N(load)(in + i);                                  \
+            N(store)(out + i, formula);                                     \
+        }                                                                   \
+        if (i < n) {                                                        \
             const vec z = N(load_upto)(in + i, n - i);                      \
             N(store_upto)(out + i, formula, n - i);                         \
         }                                                                   \
+    }                                                                       \
     break;
 
 /* out = f(in), in place or not. A NaN stays a NaN in each of them. */
@@ -41,11 +47,17 @@ static void N(activate)(int activation, ptrdiff_t rows, ptrdiff_t n, const REAL 
 
 #undef MAP
 #define MAP(formula)                                                                        \
-    for (; rows > 0; rows--, kept += ld_kept, in += ld_in, out += ld_out)                   \
-        for (ptrdiff_t i = 0; i < n; i += LANES) {                                          \
+    for (; rows > 0; rows--, kept += ld_kept, in += ld_in, out += ld_out) {                 \
+        ptrdiff_t i = 0;                                                                    \
+        for (; i + LANES <= n; i += LANES) {                                                \
+            const vec k = N(load)(kept + i), dy = N(load)(in + i);                          \
+            N(store)(out + i, formula);                                                     \
+        }                                                                                   \
+        if (i < n) {                                                                        \
             const vec k = N(load_upto)(kept + i, n - i), dy = N(load_upto)(in + i, n - i);  \
             N(store_upto)(out + i, formula, n - i);                                         \
         }                                                                                   \
+    }                                                                                       \
     break;
 
 /* out = in * f'(z), in place or not. kept holds y = f(z), or z itself for gelu and silu, whose slope y does not tell. */
@@ -126,8 +138,8 @@ static void N(loss)(int loss, ptrdiff_t rows, ptrdiff_t n, const REAL *out, cons
 #undef SUM
 }
 
-/* A sample a column, samples padded to whole vectors: to each of n samples' sum in double the terms of some features are added in
- * order; grad = scale * slope, and 0 in the padding. */
+/* A sample a column, samples padded to whole vectors: to each of n samples' sum in double the terms of some features are added, eight
+ * at a time, whose sum is taken in REAL; grad = scale * slope, and 0 in the padding. */
 static void N(loss_columns)(int loss, ptrdiff_t features, ptrdiff_t n, const REAL *out, ptrdiff_t ld, const REAL *target,
                             ptrdiff_t ld_target, REAL scale, REAL *grad, ptrdiff_t ld_grad, double *sample_loss)
 {
@@ -137,10 +149,14 @@ static void N(loss_columns)(int loss, ptrdiff_t features, ptrdiff_t n, const REA
     for (ptrdiff_t i = 0; i < n; i += LANES) {                                                   \
         const ivec inside = N(lanes_below)(n - i);                                               \
         N(sums) sum = *(const N(sums_u) *)(sample_loss + i);                                     \
-        for (ptrdiff_t f = 0; f < features; f++) {                                               \
-            const vec y = N(load)(out + f * ld + i), t = N(load)(target + f * ld_target + i);    \
-            N(store)(grad + f * ld_grad + i, WHERE(inside, (slope)*scale, zero));                \
-            sum += __builtin_convertvector(term, N(sums));                                       \
+        for (ptrdiff_t f = 0; f < features;) {                                                   \
+            vec eight = zero;                                                                    \
+            for (ptrdiff_t last = f + 8 < features ? f + 8 : features; f < last; f++) {          \
+                const vec y = N(load)(out + f * ld + i), t = N(load)(target + f * ld_target + i); \
+                N(store)(grad + f * ld_grad + i, (vec)((ivec)((slope)*scale) & inside));         \
+                eight += term;                                                                   \
+            }                                                                                    \
+            sum += __builtin_convertvector(eight, N(sums));                                      \
         }                                                                                        \
         *(N(sums_u) *)(sample_loss + i) = sum;                                                   \
     }                                                                                            \

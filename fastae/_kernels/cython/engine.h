@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#ifdef __AVX512F__
-#include <immintrin.h> /* for masked loads and stores alone */
+#ifdef __AVX2__
+#include <immintrin.h> /* for the few operations of vector.h that have no operator */
 #endif
 
 #if defined(__STDC_VERSION__) && !defined(__GNUC__)

@@ -110,24 +110,21 @@ cdef void sum_tile(int mr, int nv, Py_ssize_t K, const real* a, Py_ssize_t rs, P
         k += KC
 
 
-cdef inline void forward_tile(const Layer* layer, Py_ssize_t o, int mr, Py_ssize_t s, Py_ssize_t w, real* space) noexcept nogil:
-    """y := f(W x + b) for mr outputs and w samples."""
-    cdef real* z = at[real](&layer.kept, o, s, NULL)
-    sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_in, at[real](&layer.weight, o, 0, NULL), layer.weight.stride, 1,
-             at[real](&layer.x, 0, s, NULL), layer.x.stride, <const real*>layer.bias + o, z, layer.kept.stride, space)
-    activate_rows(layer.activation, mr, w, z, layer.kept.stride, at[real](&layer.y, o, s, NULL), layer.y.stride)
-
-
-cdef void forward(const Layer* layer, Py_ssize_t s0, Py_ssize_t s1, real* space) noexcept nogil:
-    """y := f(W x + b) for some of many samples. A tile of weights meets all of them while it is in L1."""
-    cdef Py_ssize_t o = 0, s, w
+cdef void forward(const Layer* layer, Py_ssize_t o0, Py_ssize_t o1, Py_ssize_t s0, Py_ssize_t s1, real* space) noexcept nogil:
+    """y := f(W x + b) for some outputs of some of many samples. A tile of weights meets all of them while it is in L1."""
+    cdef Py_ssize_t o = o0, s, w
+    cdef real* z
     cdef int mr
-    while o < layer.n_out:
-        mr = <int>min(MR, layer.n_out - o)
+    while o < o1:
+        mr = <int>min(MR, o1 - o)
         s = s0
         while s < s1:
             w = panel[real](s, s1, NULL)
-            forward_tile(layer, o, mr, s, w, space)
+            z = at[real](&layer.kept, o, s, NULL)
+            sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_in, at[real](&layer.weight, o, 0, NULL),
+                     layer.weight.stride, 1, at[real](&layer.x, 0, s, NULL), layer.x.stride, <const real*>layer.bias + o, z,
+                     layer.kept.stride, space)
+            activate_rows(layer.activation, mr, w, z, layer.kept.stride, at[real](&layer.y, o, s, NULL), layer.y.stride)
             s += w
         o += mr
 

@@ -13,6 +13,7 @@ include "network.pxi"
 
 cdef enum:
     BLOCK = 96                      # a multiple of every MR and NR; 36 KB of float32
+    LOSS_FEATURES = 24              # whose outputs stay in L1 for the loss; a multiple of every MR, and of 8 for the loss's sums
 
 cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, inputs i0 to i1
     int layer

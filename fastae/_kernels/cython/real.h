@@ -20,7 +20,6 @@
 #undef LOG2_E
 #undef LN2_HIGH
 #undef LN2_LOW
-#undef EXP_OVERFLOW
 #undef EXP_UNDERFLOW
 #undef EXP_TERMS
 #undef MANTISSA_BITS

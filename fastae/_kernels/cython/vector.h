@@ -34,6 +34,35 @@ INLINE vec N(load)(const REAL *p) { return *(const N(vec_u) *)p; }
 INLINE void N(store)(REAL *p, vec v) { *(N(vec_u) *)p = v; }
 INLINE vec N(splat)(REAL s) { return s - (vec){0}; } /* x - 0 is x, also for -0, and costs one broadcast */
 INLINE vec N(select_)(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+/* a where the sign bit of x is set, else b; and the larger of two, x itself where it is NaN. */
+INLINE vec N(where_negative)(vec x, vec a, vec b)
+{
+#if defined(__AVX512F__) && defined(REAL_IS_FLOAT)
+    return (vec)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)x), (__m512)b, (__m512)a);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_mask_blend_pd(_mm512_movepi64_mask((__m512i)x), (__m512d)b, (__m512d)a);
+#elif defined(__AVX2__) && defined(REAL_IS_FLOAT)
+    return (vec)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)x);
+#elif defined(__AVX2__)
+    return (vec)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)x);
+#else
+    return N(select_)((ivec)x < 0, a, b);
+#endif
+}
+INLINE vec N(at_least)(vec x, REAL low)
+{
+#if defined(__AVX512F__) && defined(REAL_IS_FLOAT)
+    return (vec)_mm512_max_ps(_mm512_set1_ps(low), (__m512)x);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_max_pd(_mm512_set1_pd(low), (__m512d)x);
+#elif defined(__AVX2__) && defined(REAL_IS_FLOAT)
+    return (vec)_mm256_max_ps(_mm256_set1_ps(low), (__m256)x);
+#elif defined(__AVX2__)
+    return (vec)_mm256_max_pd(_mm256_set1_pd(low), (__m256d)x);
+#else
+    return N(select_)(x < low, N(splat)(low), x);
+#endif
+}
 INLINE vec N(absolute)(vec x) { return (vec)((ivec)x & ~((ivec)N(splat)((REAL)-0.0))); }
 INLINE vec N(copy_sign)(vec magnitude, vec sign)
 {
@@ -74,7 +103,6 @@ INLINE void N(store_upto)(REAL *p, vec v, ptrdiff_t n)
 #define LOG2_E 0x1.715476p0f
 #define LN2_HIGH 0x1.62e4p-1f
 #define LN2_LOW 0x1.7f7d1cp-20f
-#define EXP_OVERFLOW 89.0f
 #define EXP_UNDERFLOW -104.0f
 #define MANTISSA_BITS 23
 #define EXPONENT_BIAS 127
@@ -85,7 +113,6 @@ INLINE void N(store_upto)(REAL *p, vec v, ptrdiff_t n)
 #define LOG2_E 0x1.71547652b82fep0
 #define LN2_HIGH 0x1.62e42fee00000p-1
 #define LN2_LOW 0x1.a39ef35793c76p-33
-#define EXP_OVERFLOW 710.0
 #define EXP_UNDERFLOW -746.0
 #define MANTISSA_BITS 52
 #define EXPONENT_BIAS 1023
@@ -100,32 +127,37 @@ INLINE vec exp_terms_f64(vec r)
 #define EXP_TERMS(r) exp_terms_f64(r)
 #endif
 
-INLINE vec N(exp_parts)(vec x, ivec *n) /* e^x = 2^n (1 + returned value) */
+INLINE vec N(exp_parts)(vec x, vec *round, ivec *n) /* e^x = 2^n (1 + returned value) for x <= 0, and *round = n */
 {
-    x = N(select_)(x > EXP_OVERFLOW, N(splat)(EXP_OVERFLOW), x); /* a NaN fails both comparisons and stays */
-    x = N(select_)(x < EXP_UNDERFLOW, N(splat)(EXP_UNDERFLOW), x);
     vec shifted = x * LOG2_E + ROUND_MAGIC;
     *n = (ivec)shifted - (ivec)N(splat)(ROUND_MAGIC);
-    vec round = shifted - ROUND_MAGIC;
-    vec r = (x - round * LN2_HIGH) - round * LN2_LOW;
+    *round = shifted - ROUND_MAGIC;
+    vec r = (x - *round * LN2_HIGH) - *round * LN2_LOW;
     return EXP_TERMS(r);
 }
 INLINE vec N(power_of_two)(ivec n) { return (vec)((n + EXPONENT_BIAS) << MANTISSA_BITS); }
 
-INLINE vec N(exp)(vec x)
+INLINE vec N(exp_negative)(vec x) /* e^x for x <= 0 */
 {
+    vec round;
     ivec n;
-    vec p = N(exp_parts)(x, &n);
-    ivec half = n >> 1; /* in two factors, so that subnormal results and the step to infinity come out right */
+    vec p = N(exp_parts)(N(at_least)(x, EXP_UNDERFLOW), &round, &n);
+#if defined(__AVX512F__) && defined(REAL_IS_FLOAT)
+    return (vec)_mm512_scalef_ps((__m512)(1 + p), (__m512)round);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_scalef_pd((__m512d)(1 + p), (__m512d)round);
+#else
+    ivec half = n >> 1; /* in two factors, so that subnormal results come out right */
     vec s = N(power_of_two)(half);
     return (s + s * p) * N(power_of_two)(n - half);
+#endif
 }
 
 INLINE vec N(expm1_negative)(vec x) /* e^x - 1 for x <= 0, exact near 0 */
 {
+    vec round;
     ivec n;
-    x = N(select_)(x < -80, N(splat)(-80), x); /* -1 in both types, and 2^n stays a normal number */
-    vec p = N(exp_parts)(x, &n);
+    vec p = N(exp_parts)(N(at_least)(x, -80), &round, &n); /* -1 in both types, and 2^n stays a normal number */
     vec s = N(power_of_two)(n);
     return s * p + (s - 1);
 }
@@ -163,8 +195,8 @@ INLINE vec N(log1p)(vec x) /* log(1 + x) for -1 <= x <= 1: log of the rounded su
 
 INLINE vec N(sigmoid)(vec x)
 {
-    vec e = N(exp)(-N(absolute)(x));
-    return N(select_)(x < 0, e, N(splat)(1)) / (1 + e);
+    vec e = N(exp_negative)(-N(absolute)(x));
+    return N(where_negative)(x, e, N(splat)(1)) / (1 + e);
 }
 
 INLINE vec N(tanh)(vec x)
@@ -175,7 +207,7 @@ INLINE vec N(tanh)(vec x)
 
 INLINE vec N(softplus)(vec x) /* log(1 + e^x) */
 {
-    return N(select_)(x < 0, (vec){0}, x) + N(log1p)(N(exp)(-N(absolute)(x)));
+    return N(where_negative)(x, (vec){0}, x) + N(log1p)(N(exp_negative)(-N(absolute)(x)));
 }
 
 /* Phi(x) = erfc(-x / sqrt 2) / 2, the normal distribution function, and exp(-x^2 / 2), which its density needs.
@@ -184,7 +216,7 @@ INLINE vec N(softplus)(vec x) /* log(1 + e^x) */
 INLINE vec N(normal_cdf)(vec x, vec *gauss)
 {
     vec u = N(absolute)(x) * (REAL)0.70710678118654752440;
-    *gauss = N(exp)(-(REAL)0.5 * x * x);
+    *gauss = N(exp_negative)(-(REAL)0.5 * x * x);
 #ifdef REAL_IS_FLOAT
     static const float P[] = {-0x1.1a8b72p-16f, 0x1.213efap-2f, 0x1.1d7208p-2f, 0x1.0c773ap-2f, 0x1.215416p-3f,
                               0x1.960a84p-4f, 0x1.d20214p-4f, -0x1.6b317ap-2f, 0x1.cbc00cp-3f, -0x1.83fc84p-5f};
@@ -195,5 +227,5 @@ INLINE vec N(normal_cdf)(vec x, vec *gauss)
     vec tail;
     for (int i = 0; i < LANES; i++) tail[i] = 0.5 * erfc(u[i]);
 #endif
-    return N(select_)(x < 0, tail, 1 - tail);
+    return N(where_negative)(x, tail, 1 - tail);
 }
