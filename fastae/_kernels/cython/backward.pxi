@@ -126,7 +126,23 @@ cdef void pass_few(const Training* p, Py_ssize_t start, Py_ssize_t samples, real
         input_gradient_few(&p.layers[l], &p.layers[l - 1], samples, first, last, space)
 
 
+cdef inline void pass_tiny(const Training* p, Py_ssize_t samples, real scale) noexcept nogil:
+    """Phase 1 of few samples in a tiny network, once they are gathered."""
+    cdef Matrix target = p.layers[0].x_rows if p.is_target_input else p.target_rows
+    if real is float:
+        tiny_pass_f32(p.layers, p.n_layers, p.loss, samples, &target, scale, p.sample_loss)
+    else:
+        tiny_pass_f64(p.layers, p.n_layers, p.loss, samples, &target, scale, p.sample_loss)
+
+
 # ---- phase 2 ----
+
+cdef inline bint learn_tiny(const Training* p, Py_ssize_t samples, real* _) noexcept nogil:
+    if real is float:
+        return tiny_learn_f32(p.layers, p.n_layers, &p.sgd, samples, <float*>p.gradients)
+    else:
+        return tiny_learn_f64(p.layers, p.n_layers, &p.sgd, samples, <double*>p.gradients)
+
 
 cdef void exchange(const Layer* layer, const Rectangle* q, char* flat, const Matrix* rows, void* bias, bint pack,
                    real* _) noexcept nogil:
@@ -154,13 +170,13 @@ cdef void exchange_all(const Training* p, Py_ssize_t q0, Py_ssize_t q1, bint pac
         exchange[real](layer, q, p.weights, &layer.weight, layer.bias, pack, NULL)
         if p.velocity != NULL:
             exchange[real](layer, q, p.velocity, &layer.velocity, layer.bias_velocity, pack, NULL)
-
-
-cdef inline bint update(const SGD* s, Py_ssize_t rows, Py_ssize_t n, real* w, Py_ssize_t ld, real* v, const real* dw,
-                        Py_ssize_t ld_dw) noexcept nogil:
-    """One update of rows of weights; whether all are finite after it."""
-    return sgd_rows(<real>s.lr, <real>s.momentum, s.nesterov, <real>s.weight_decay, rows, n, w, ld,
-                    NULL if s.momentum == 0 else v, dw, ld_dw)
+    if p.tiny and pack:
+        for n in range(p.n_layers):
+            layer = &p.layers[n]
+            turn[real](&layer.weight, 0, padded[real](layer.n_out, NULL), 0, padded[real](layer.n_in, NULL), &layer.turned, NULL)
+            if p.velocity != NULL:
+                turn[real](&layer.velocity, 0, padded[real](layer.n_out, NULL), 0, padded[real](layer.n_in, NULL),
+                           &layer.turned_velocity, NULL)
 
 
 cdef bint learn_weights(const Training* p, const Rectangle* q, Py_ssize_t samples, bint few, real* dw,

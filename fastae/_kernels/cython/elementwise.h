@@ -11,6 +11,35 @@ typedef double Pair __attribute__((vector_size(16)));
 #define WHERE N(select_)
 #define SPLAT N(splat)
 
+#define EACH_ACTIVATION(MAP)                                                                    \
+    switch (activation) {                                                                       \
+    case RELU: MAP(N(at_least)(z, 0))                                                           \
+    case LEAKY_RELU: MAP(WHERE(z <= 0, z * LEAKY_SLOPE, z))                                     \
+    case ELU: MAP(WHERE(z <= 0, N(expm1_negative)(WHERE(z <= 0, z, zero)), z))                  \
+    case SIGMOID: MAP(N(sigmoid)(z))                                                            \
+    case TANH: MAP(N(tanh)(z))                                                                  \
+    case SOFTPLUS: MAP(N(softplus)(z))                                                          \
+    case GELU: MAP(z * N(normal_cdf)(z, &gauss))                                                \
+    case SILU: MAP(z * N(sigmoid)(z))                                                           \
+    }
+/* dy f'(z). k is y = f(z), or z itself for gelu and silu, whose slope y does not tell. */
+#define EACH_SLOPE(MAP)                                                                         \
+    switch (activation) {                                                                       \
+    case RELU: MAP(WHERE(k > 0, dy, zero))                                                      \
+    case LEAKY_RELU: MAP(WHERE(k > 0, dy, dy * LEAKY_SLOPE))                                    \
+    case ELU: MAP(WHERE(k > 0, dy, dy * (k + 1)))                                               \
+    case SIGMOID: MAP(dy * (k * (1 - k)))                                                       \
+    case TANH: MAP(dy * (1 - k * k))                                                            \
+    case SOFTPLUS: MAP(-dy * N(expm1_negative)(-k))                                             \
+    case GELU: MAP(dy * (N(normal_cdf)(k, &gauss) + k * gauss * (REAL)0.39894228040143267794)) /* 1 / sqrt(2 pi) */ \
+    case SILU: MAP((gauss = N(sigmoid)(k), dy * (gauss * (1 + k * (1 - gauss)))))               \
+    }
+
+/* out = f(in), in place or not. A NaN stays a NaN in each of them. */
+static void N(activate)(int activation, ptrdiff_t rows, ptrdiff_t n, const REAL *in, ptrdiff_t ld_in, REAL *out, ptrdiff_t ld_out)
+{
+    const vec zero = {0};
+    vec gauss;
 #define MAP(formula)                                                        \
     for (; rows > 0; rows--, in += ld_in, out += ld_out) {                  \
         ptrdiff_t i = 0;                                                    \
@@ -23,29 +52,19 @@ typedef double Pair __attribute__((vector_size(16)));
             N(store_upto)(out + i, formula, n - i);                         \
         }                                                                   \
     }                                                                       \
-    break;
+    return;
+    EACH_ACTIVATION(MAP)
+    if (out != in)
+        for (; rows > 0; rows--, in += ld_in, out += ld_out) memcpy(out, in, n * sizeof(REAL));
+#undef MAP
+}
 
-/* out = f(in), in place or not. A NaN stays a NaN in each of them. */
-static void N(activate)(int activation, ptrdiff_t rows, ptrdiff_t n, const REAL *in, ptrdiff_t ld_in, REAL *out, ptrdiff_t ld_out)
+/* out = in * f'(z), in place or not. */
+static void N(differentiate)(int activation, ptrdiff_t rows, ptrdiff_t n, const REAL *kept, ptrdiff_t ld_kept, const REAL *in,
+                             ptrdiff_t ld_in, REAL *out, ptrdiff_t ld_out)
 {
     const vec zero = {0};
     vec gauss;
-    switch (activation) {
-    case RELU: MAP(WHERE(z <= 0, zero, z))
-    case LEAKY_RELU: MAP(WHERE(z <= 0, z * LEAKY_SLOPE, z))
-    case ELU: MAP(WHERE(z <= 0, N(expm1_negative)(WHERE(z <= 0, z, zero)), z))
-    case SIGMOID: MAP(N(sigmoid)(z))
-    case TANH: MAP(N(tanh)(z))
-    case SOFTPLUS: MAP(N(softplus)(z))
-    case GELU: MAP(z * N(normal_cdf)(z, &gauss))
-    case SILU: MAP(z * N(sigmoid)(z))
-    default:
-        if (out != in)
-            for (; rows > 0; rows--, in += ld_in, out += ld_out) memcpy(out, in, n * sizeof(REAL));
-    }
-}
-
-#undef MAP
 #define MAP(formula)                                                                        \
     for (; rows > 0; rows--, kept += ld_kept, in += ld_in, out += ld_out) {                 \
         ptrdiff_t i = 0;                                                                    \
@@ -58,29 +77,32 @@ static void N(activate)(int activation, ptrdiff_t rows, ptrdiff_t n, const REAL 
             N(store_upto)(out + i, formula, n - i);                                         \
         }                                                                                   \
     }                                                                                       \
-    break;
+    return;
+    EACH_SLOPE(MAP)
+    if (out != in)
+        for (; rows > 0; rows--, in += ld_in, out += ld_out) memcpy(out, in, n * sizeof(REAL));
+#undef MAP
+}
 
-/* out = in * f'(z), in place or not. kept holds y = f(z), or z itself for gelu and silu, whose slope y does not tell. */
-static void N(differentiate)(int activation, ptrdiff_t rows, ptrdiff_t n, const REAL *kept, ptrdiff_t ld_kept, const REAL *in,
-                             ptrdiff_t ld_in, REAL *out, ptrdiff_t ld_out)
+/* The same of one vector. */
+#define MAP(formula) return formula;
+INLINE vec N(activated)(int activation, vec z)
 {
     const vec zero = {0};
-    vec gauss, s;
-    switch (activation) {
-    case RELU: MAP(WHERE(k > 0, dy, zero))
-    case LEAKY_RELU: MAP(WHERE(k > 0, dy, dy * LEAKY_SLOPE))
-    case ELU: MAP(WHERE(k > 0, dy, dy * (k + 1)))
-    case SIGMOID: MAP(dy * (k * (1 - k)))
-    case TANH: MAP(dy * (1 - k * k))
-    case SOFTPLUS: MAP(-dy * N(expm1_negative)(-k))
-    case GELU: MAP(dy * (N(normal_cdf)(k, &gauss) + k * gauss * (REAL)0.39894228040143267794)) /* 1 / sqrt(2 pi) */
-    case SILU: MAP((s = N(sigmoid)(k), dy * (s * (1 + k * (1 - s)))))
-    default:
-        if (out != in)
-            for (; rows > 0; rows--, in += ld_in, out += ld_out) memcpy(out, in, n * sizeof(REAL));
-    }
+    vec gauss;
+    EACH_ACTIVATION(MAP)
+    return z;
+}
+INLINE vec N(times_slope)(int activation, vec k, vec dy)
+{
+    const vec zero = {0};
+    vec gauss;
+    EACH_SLOPE(MAP)
+    return dy;
 }
 #undef MAP
+#undef EACH_ACTIVATION
+#undef EACH_SLOPE
 
 /* Losses, each as its term and its slope by the output y for the target t. */
 #define EACH_LOSS(SUM)                                                                              \
@@ -176,33 +198,61 @@ static void N(sum_rows)(ptrdiff_t rows, ptrdiff_t n, const REAL *a, ptrdiff_t ld
     }
 }
 
-/* One step of SGD on rows of n weights: g = dw + decay w;  v = momentum v + g;  w -= lr (g + momentum v if nesterov else v). v is
- * NULL without momentum. Whether all that was written is finite: 0 times it is 0. */
-static int N(sgd)(REAL lr, REAL momentum, int nesterov, REAL decay, ptrdiff_t rows, ptrdiff_t n, REAL *w, ptrdiff_t ld, REAL *v,
-                  const REAL *dw, ptrdiff_t ld_dw)
+/* out = in, whole vectors, the last one filled up with zeros. */
+static void N(copy_padded)(ptrdiff_t n, REAL *out, const REAL *in)
 {
-    vec zeros = {0};
-#define ROWS(update)                                                                             \
-    for (ptrdiff_t r = 0; r < rows; r++)                                                         \
-        for (ptrdiff_t i = 0; i < n; i += LANES) {                                               \
-            const ptrdiff_t at = r * ld + i, left = n - i;                                       \
-            const vec old = N(load_upto)(w + at, left), d = N(load_upto)(dw + r * ld_dw + i, left); \
-            vec now;                                                                             \
-            update;                                                                              \
-            zeros += now * 0;                                                                    \
-            N(store_upto)(w + at, now, left);                                                    \
-        }
-    if (!v && decay == 0) {
-        ROWS(now = old - lr * d)
-    } else if (!v) {
-        ROWS(now = old - lr * (d + decay * old))
-    } else {
-        ROWS(const vec g = d + decay * old; const vec u = momentum * N(load_upto)(v + at, left) + g;
-             now = old - lr * (nesterov ? g + momentum * u : u); N(store_upto)(v + at, u, left))
-    }
-#undef ROWS
-    ivec finite = zeros == 0;
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES) N(store)(out + i, N(load)(in + i));
+    if (i < n) N(store)(out + i, N(load_upto)(in + i, n - i));
+}
+
+INLINE int N(all_zero)(vec v)
+{
+    const ivec zero = v == 0;
     for (int l = 0; l < LANES; l++)
-        if (!finite[l]) return 0;
+        if (!zero[l]) return 0;
     return 1;
+}
+
+/* One step of SGD: g = dw + decay w;  v = momentum v + g;  w -= lr (g + momentum v if nesterov else v). v is NULL without momentum. */
+INLINE vec N(sgd_of)(const SGD *s, vec w, vec *v, vec dw)
+{
+    const REAL lr = s->lr, momentum = s->momentum, decay = s->weight_decay;
+    const vec g = decay == 0 ? dw : dw + decay * w;
+    if (!v) return w - lr * g;
+    *v = momentum * *v + g;
+    return w - lr * (s->nesterov ? g + momentum * *v : *v);
+}
+INLINE vec N(sgd_vector)(const SGD *s, REAL *w, REAL *v, vec dw) /* in memory; returns the weights */
+{
+    vec velocity, now;
+    if (v) velocity = N(load)(v);
+    now = N(sgd_of)(s, N(load)(w), v ? &velocity : NULL, dw);
+    if (v) N(store)(v, velocity);
+    N(store)(w, now);
+    return now;
+}
+
+/* The same on rows of n weights. Whether all of them are finite after it: 0 times a finite number is 0. */
+static int N(sgd)(const SGD *s, ptrdiff_t rows, ptrdiff_t n, REAL *w, ptrdiff_t ld, REAL *v, const REAL *dw, ptrdiff_t ld_dw)
+{
+    const SGD plain = {s->lr, 0, 0, 0};
+    vec zeros = {0};
+#define ROWS(s, v)                                                                               \
+    for (; rows > 0; rows--, w += ld, dw += ld_dw, v = v ? v + ld : NULL) {                      \
+        ptrdiff_t i = 0;                                                                         \
+        for (; i + LANES <= n; i += LANES) zeros += N(sgd_vector)(s, w + i, v ? v + i : NULL, N(load)(dw + i)) * 0; \
+        if (i < n) {                                                                             \
+            vec velocity = v ? N(load_upto)(v + i, n - i) : zeros;                               \
+            const vec now = N(sgd_of)(s, N(load_upto)(w + i, n - i), v ? &velocity : NULL, N(load_upto)(dw + i, n - i)); \
+            zeros += now * 0;                                                                    \
+            N(store_upto)(w + i, now, n - i);                                                    \
+            if (v) N(store_upto)(v + i, velocity, n - i);                                        \
+        }                                                                                        \
+    }
+    REAL *none = NULL;
+    if (!v && s->weight_decay == 0) ROWS(&plain, none)
+    else ROWS(s, v)
+#undef ROWS
+    return N(all_zero)(zeros);
 }

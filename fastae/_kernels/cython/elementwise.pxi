@@ -1,5 +1,19 @@
 # Passes over elements: activations, losses, column sums and the optimiser.
 
+cdef extern from "network.h" nogil:
+    ctypedef struct Matrix:
+        void* data
+        Py_ssize_t stride
+    ctypedef struct Layer:
+        Py_ssize_t n_in, n_out, weight_at, bias_at
+        int activation
+        Matrix weight, velocity, turned, turned_velocity, x, y, x_rows, y_rows, kept, kept_rows, dz, dz_rows
+        void* bias
+        void* bias_velocity
+    ctypedef struct SGD:
+        double lr, momentum, weight_decay
+        bint nesterov
+
 cdef extern from "engine.h" nogil:
     enum: HALF_SQUARED
     enum: BCE_WITH_LOGITS
@@ -15,10 +29,17 @@ cdef extern from "engine.h" nogil:
                   Py_ssize_t ldx, const float* bias, float* y, Py_ssize_t ldy)
     void dots_f64(Py_ssize_t samples, Py_ssize_t n_out, Py_ssize_t n, const double* w, Py_ssize_t ldw, const double* x,
                   Py_ssize_t ldx, const double* bias, double* y, Py_ssize_t ldy)
-    bint sgd_f32(float lr, float momentum, bint nesterov, float decay, Py_ssize_t rows, Py_ssize_t n, float* w, Py_ssize_t ld,
-                 float* v, const float* dw, Py_ssize_t ld_dw)
-    bint sgd_f64(double lr, double momentum, bint nesterov, double decay, Py_ssize_t rows, Py_ssize_t n, double* w, Py_ssize_t ld,
-                 double* v, const double* dw, Py_ssize_t ld_dw)
+    bint sgd_f32(const SGD* s, Py_ssize_t rows, Py_ssize_t n, float* w, Py_ssize_t ld, float* v, const float* dw, Py_ssize_t ld_dw)
+    bint sgd_f64(const SGD* s, Py_ssize_t rows, Py_ssize_t n, double* w, Py_ssize_t ld, double* v, const double* dw,
+                 Py_ssize_t ld_dw)
+    void tiny_pass_f32(const Layer* layers, int n_layers, int loss, Py_ssize_t samples, const Matrix* target, float scale,
+                       double* sample_loss)
+    void tiny_pass_f64(const Layer* layers, int n_layers, int loss, Py_ssize_t samples, const Matrix* target, double scale,
+                       double* sample_loss)
+    bint tiny_learn_f32(const Layer* layers, int n_layers, const SGD* sgd, Py_ssize_t samples, float* gradients)
+    bint tiny_learn_f64(const Layer* layers, int n_layers, const SGD* sgd, Py_ssize_t samples, double* gradients)
+    void copy_padded_f32(Py_ssize_t n, float* out, const float* source)
+    void copy_padded_f64(Py_ssize_t n, double* out, const double* source)
     void sum_rows_f32(Py_ssize_t rows, Py_ssize_t n, const float* a, Py_ssize_t ld, float* out)
     void sum_rows_f64(Py_ssize_t rows, Py_ssize_t n, const double* a, Py_ssize_t ld, double* out)
     void activate_f32(int activation, Py_ssize_t rows, Py_ssize_t n, const float* z, Py_ssize_t ldz, float* y, Py_ssize_t ldy)
@@ -74,12 +95,23 @@ cdef inline void dots(Py_ssize_t samples, Py_ssize_t n_out, Py_ssize_t n, const 
         dots_f64(samples, n_out, n, w, ldw, x, ldx, bias, y, ldy)
 
 
-cdef inline bint sgd_rows(real lr, real momentum, bint nesterov, real decay, Py_ssize_t rows, Py_ssize_t n, real* w,
-                          Py_ssize_t ld, real* v, const real* dw, Py_ssize_t ld_dw) noexcept nogil:
+cdef inline bint update(const SGD* s, Py_ssize_t rows, Py_ssize_t n, real* w, Py_ssize_t ld, real* v, const real* dw,
+                        Py_ssize_t ld_dw) noexcept nogil:
+    """One update of rows of weights; whether all are finite after it."""
+    if s.momentum == 0:
+        v = NULL
     if real is float:
-        return sgd_f32(lr, momentum, nesterov, decay, rows, n, w, ld, v, dw, ld_dw)
+        return sgd_f32(s, rows, n, w, ld, v, dw, ld_dw)
     else:
-        return sgd_f64(lr, momentum, nesterov, decay, rows, n, w, ld, v, dw, ld_dw)
+        return sgd_f64(s, rows, n, w, ld, v, dw, ld_dw)
+
+
+cdef inline void copy_padded(Py_ssize_t n, real* out, const real* source) noexcept nogil:
+    """out := source, whole vectors, the last one filled up with zeros."""
+    if real is float:
+        copy_padded_f32(n, out, source)
+    else:
+        copy_padded_f64(n, out, source)
 
 
 cdef inline void sum_rows(Py_ssize_t rows, Py_ssize_t n, const real* a, Py_ssize_t ld, real* out) noexcept nogil:
@@ -122,13 +154,6 @@ cdef void sum_columns(const real* a, Py_ssize_t rows, Py_ssize_t n, real* out, T
     for i in range(rows):
         for j in range(j0, j1):
             out[j] = out[j] + a[i * n + j]
-
-
-# ---- SGD: g := dw + decay w;  v := momentum v + g;  w := w - lr (g + momentum v if nesterov else v) ----
-
-cdef struct SGD:
-    double lr, momentum, weight_decay
-    bint nesterov
 
 
 cdef inline real sgd_velocity(const SGD* s, real w, real dw, real v) noexcept nogil:

@@ -11,6 +11,7 @@
 #if defined(__STDC_VERSION__) && !defined(__GNUC__)
 #error "fastae's kernels need GCC's or Clang's vector extensions"
 #endif
+#include "network.h"
 #define INLINE static inline __attribute__((always_inline))
 INLINE void prefetch(const void *p) { __builtin_prefetch(p, 0); }
 INLINE void prefetch_write(const void *p) { __builtin_prefetch(p, 1); }

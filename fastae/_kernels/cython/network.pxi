@@ -17,24 +17,6 @@ cdef struct Source:                 # a matrix of samples, as the caller has it
     Py_ssize_t row_bytes            # to fetch ahead: of a row in one piece, else 0
     int typenum                     # float32, float64, or uint8, which counts as 0 to 1
 
-cdef struct Matrix:
-    void* data
-    Py_ssize_t stride               # elements from row to row
-
-cdef struct Layer:
-    Py_ssize_t n_in, n_out
-    int activation
-    Py_ssize_t weight_at, bias_at   # places in the flat arrays; bias_at < 0: no bias
-    Matrix weight                   # (n_out, n_in)
-    void* bias                      # (n_out,); zeros without a bias
-    Matrix velocity                 # training: as weight; data NULL without momentum
-    void* bias_velocity
-    Matrix x, y                     # a feature a row: (n_in, samples) and (n_out, samples)
-    Matrix x_rows, y_rows           # a sample a row
-    Matrix kept, kept_rows          # training: y, or the activation's argument where its derivative needs that
-    Matrix dz, dz_rows              # training: gradient by the activation's argument
-
-
 cdef inline real* at(const Matrix* m, Py_ssize_t row, Py_ssize_t column, real* _) noexcept nogil:
     return <real*>m.data + row * m.stride + column
 
@@ -65,12 +47,12 @@ cdef void gather_row(const Source* s, Py_ssize_t row, Py_ssize_t n, real* out) n
             out[j] = (<const unsigned char*>(p + j * step))[0] * <real>(1.0 / 255)
     elif s.typenum == cnp.NPY_FLOAT32:
         if real is float and step == sizeof(float):
-            copy(n, out, <const real*>p)
+            copy_padded(n, out, <const real*>p)
         else:
             for j in range(n):
                 out[j] = <real>(<const float*>(p + j * step))[0]
     elif real is double and step == sizeof(double):
-        copy(n, out, <const real*>p)
+        copy_padded(n, out, <const real*>p)
     else:
         for j in range(n):
             out[j] = <real>(<const double*>(p + j * step))[0]

@@ -12,6 +12,7 @@
 include "network.pxi"
 
 cdef enum:
+    TINY = 16
     BLOCK = 96                      # a multiple of every MR and NR; 36 KB of float32
     LOSS_FEATURES = 24              # whose outputs stay in L1 for the loss; a multiple of every MR, and of 8 for the loss's sums
 
@@ -22,6 +23,7 @@ cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, in
 
 cdef struct Training:
     bint is_double, is_target_input
+    bint tiny                       # of few samples and of layers no wider than TINY
     int n_layers, loss
     Layer* layers
     Py_ssize_t batch_size, n_rectangles, n_weights
@@ -75,7 +77,10 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
         rows = min(p.batch_size, last - start)
         divisor = loss_divisor(p.loss, rows, top.n_out)
         few = rows < MANY
-        if few:
+        if p.tiny:
+            gather[real](p, start, 0, rows, True, NULL)
+            pass_tiny(p, rows, <real>(1 / divisor))
+        elif few:
             pass_few(p, start, rows, <real>(1 / divisor), team, member, space)
         else:
             part(rows, team, member, &s, &s1)
@@ -89,7 +94,10 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
         value /= divisor
         if not isfinite(value):
             return start
-        p.finite[member] = learn(p, rows, few, q0, q1, dw, space)
+        if p.tiny:
+            p.finite[member] = learn_tiny[real](p, rows, NULL)
+        else:
+            p.finite[member] = learn(p, rows, few, q0, q1, dw, space)
         sync(team)
         if not all_finite(p.finite, team.size):
             return start
@@ -160,6 +168,7 @@ cdef class Plan:
         cdef Layer* kept = <Layer*>arena.take(t.n_layers * sizeof(Layer))
         cdef Matrix x = self.matrix(layers[0][0], rows), x_rows = self.matrix(rows, layers[0][0])
         t.layers = kept
+        t.tiny = rows < MANY and all(n_in <= TINY and n_out <= TINY for n_in, n_out, _, _ in layers)
         for l, (n_in, n_out, activation, has_bias) in enumerate(layers):
             layer.n_in, layer.n_out, layer.activation = n_in, n_out, check_activation(activation)
             layer.weight_at = at
@@ -170,6 +179,9 @@ cdef class Plan:
             layer.velocity, layer.bias_velocity = Matrix(NULL, 0), NULL
             if t.velocity != NULL:
                 layer.velocity, layer.bias_velocity = self.matrix(n_out, n_in), self.matrix(1, n_out).data
+            layer.turned = layer.turned_velocity = Matrix(NULL, 0)
+            if t.tiny:
+                layer.turned, layer.turned_velocity = self.matrix(n_in, n_out), self.matrix(n_in, n_out)
             layer.x, layer.y, layer.dz = x, self.matrix(n_out, rows), self.matrix(n_out, rows)
             layer.x_rows, layer.y_rows, layer.dz_rows = x_rows, self.matrix(rows, n_out), self.matrix(min(rows, MANY), n_out)
             layer.kept, layer.kept_rows = layer.y, layer.y_rows
@@ -225,7 +237,7 @@ cdef class Plan:
         t.first, t.last, t.done, t.total, t.total_before = first, last, 0, total, total
         # A barrier takes some tenths of a microsecond, waking the other threads for the run some tens.
         cdef double step = 6.0 * t.n_weights * min(t.batch_size, last - first), run = 6.0 * t.n_weights * (last - first)
-        cdef int n_threads = team_size(run, team_size(8 * step, self.n_threads))
+        cdef int n_threads = 1 if t.tiny else team_size(run, team_size(8 * step, self.n_threads))
         self.busy = True
         with nogil:
             run_team(train_team, t, n_threads)
