@@ -107,12 +107,12 @@ cdef void pass_few(const Training* p, Py_ssize_t start, Py_ssize_t samples, real
     cdef int l
     gather[real](p, start, s0, s1, True, NULL)
     for l in range(p.n_layers):
-        sync(team)
+        meet(team)
         layer = &p.layers[l]
         part(layer.n_out, team, member, &first, &last)
         if last > first:
             forward_few[real](layer, samples, first, last, NULL)
-    sync(team)
+    meet(team)
     if s1 > s0:
         layer = &p.layers[p.n_layers - 1]
         dz = at[real](&layer.dz_rows, s0, 0, NULL)
@@ -121,7 +121,7 @@ cdef void pass_few(const Training* p, Py_ssize_t start, Py_ssize_t samples, real
         differentiate_rows(layer.activation, s1 - s0, layer.n_out, at[real](&layer.kept_rows, s0, 0, NULL),
                            layer.kept_rows.stride, dz, layer.dz_rows.stride, dz, layer.dz_rows.stride)
     for l in range(p.n_layers - 1, 0, -1):
-        sync(team)
+        meet(team)
         part(p.layers[l].n_in, team, member, &first, &last)
         input_gradient_few(&p.layers[l], &p.layers[l - 1], samples, first, last, space)
 

@@ -186,6 +186,19 @@ static void N(loss_columns)(int loss, ptrdiff_t features, ptrdiff_t n, const REA
     EACH_LOSS(SUM)
 #undef SUM
 }
+
+/* The same of one vector of outputs: its terms, and the slopes. */
+INLINE vec N(loss_of)(int loss, vec y, vec t, vec *slopes)
+{
+    const vec low = SPLAT(-100), tiny = SPLAT((REAL)1e-12);
+    vec p, q;
+#define SUM(term, slope)  \
+    *slopes = slope;      \
+    return term;
+    EACH_LOSS(SUM)
+#undef SUM
+    return *slopes = y;
+}
 #undef EACH_LOSS
 
 /* out[j] = the sum over the rows, in order, of a[.][j]; n is padded to whole vectors. */
@@ -206,53 +219,45 @@ static void N(copy_padded)(ptrdiff_t n, REAL *out, const REAL *in)
     if (i < n) N(store)(out + i, N(load_upto)(in + i, n - i));
 }
 
-INLINE int N(all_zero)(vec v)
+/* One step of SGD: g = dw + decay w;  v = momentum v + g;  w := w - lr (g + momentum v if nesterov else v). Without momentum v is
+ * left as it is. */
+typedef struct {
+    REAL lr, momentum, decay;
+    int nesterov;
+} N(Rates);
+INLINE N(Rates) N(rates)(const SGD *s)
 {
-    const ivec zero = v == 0;
-    for (int l = 0; l < LANES; l++)
-        if (!zero[l]) return 0;
-    return 1;
+    return (N(Rates)){(REAL)s->lr, (REAL)s->momentum, (REAL)s->weight_decay, s->nesterov};
 }
-
-/* One step of SGD: g = dw + decay w;  v = momentum v + g;  w -= lr (g + momentum v if nesterov else v). v is NULL without momentum. */
-INLINE vec N(sgd_of)(const SGD *s, vec w, vec *v, vec dw)
+INLINE vec N(sgd_of)(N(Rates) s, vec w, vec *v, vec dw)
 {
-    const REAL lr = s->lr, momentum = s->momentum, decay = s->weight_decay;
-    const vec g = decay == 0 ? dw : dw + decay * w;
-    if (!v) return w - lr * g;
-    *v = momentum * *v + g;
-    return w - lr * (s->nesterov ? g + momentum * *v : *v);
-}
-INLINE vec N(sgd_vector)(const SGD *s, REAL *w, REAL *v, vec dw) /* in memory; returns the weights */
-{
-    vec velocity, now;
-    if (v) velocity = N(load)(v);
-    now = N(sgd_of)(s, N(load)(w), v ? &velocity : NULL, dw);
-    if (v) N(store)(v, velocity);
-    N(store)(w, now);
-    return now;
+    const vec g = dw + s.decay * w;
+    if (s.momentum == 0) return w - s.lr * g;
+    *v = s.momentum * *v + g;
+    return w - s.lr * (s.nesterov ? g + s.momentum * *v : *v);
 }
 
 /* The same on rows of n weights. Whether all of them are finite after it: 0 times a finite number is 0. */
 static int N(sgd)(const SGD *s, ptrdiff_t rows, ptrdiff_t n, REAL *w, ptrdiff_t ld, REAL *v, const REAL *dw, ptrdiff_t ld_dw)
 {
-    const SGD plain = {s->lr, 0, 0, 0};
+    const N(Rates) rates = N(rates)(s);
     vec zeros = {0};
-#define ROWS(s, v)                                                                               \
-    for (; rows > 0; rows--, w += ld, dw += ld_dw, v = v ? v + ld : NULL) {                      \
-        ptrdiff_t i = 0;                                                                         \
-        for (; i + LANES <= n; i += LANES) zeros += N(sgd_vector)(s, w + i, v ? v + i : NULL, N(load)(dw + i)) * 0; \
-        if (i < n) {                                                                             \
-            vec velocity = v ? N(load_upto)(v + i, n - i) : zeros;                               \
-            const vec now = N(sgd_of)(s, N(load_upto)(w + i, n - i), v ? &velocity : NULL, N(load_upto)(dw + i, n - i)); \
+#define ROWS(update)                                                                             \
+    for (; rows > 0; rows--, w += ld, dw += ld_dw, v += ld)                                      \
+        for (ptrdiff_t i = 0; i < n; i += LANES) {                                               \
+            const vec old = N(load_upto)(w + i, n - i), d = N(load_upto)(dw + i, n - i);         \
+            vec now;                                                                             \
+            update;                                                                              \
             zeros += now * 0;                                                                    \
             N(store_upto)(w + i, now, n - i);                                                    \
-            if (v) N(store_upto)(v + i, velocity, n - i);                                        \
-        }                                                                                        \
+        }
+    if (rates.momentum == 0 && rates.decay == 0) {
+        ROWS(now = old - rates.lr * d)
+    } else if (rates.momentum == 0) {
+        ROWS(now = N(sgd_of)(rates, old, NULL, d))
+    } else {
+        ROWS(vec u = N(load_upto)(v + i, n - i); now = N(sgd_of)(rates, old, &u, d); N(store_upto)(v + i, u, n - i))
     }
-    REAL *none = NULL;
-    if (!v && s->weight_decay == 0) ROWS(&plain, none)
-    else ROWS(s, v)
 #undef ROWS
     return N(all_zero)(zeros);
 }

@@ -6,7 +6,7 @@ cdef extern from "network.h" nogil:
         Py_ssize_t stride
     ctypedef struct Layer:
         Py_ssize_t n_in, n_out, weight_at, bias_at
-        int activation
+        int activation, keeps_input
         Matrix weight, velocity, turned, turned_velocity, x, y, x_rows, y_rows, kept, kept_rows, dz, dz_rows
         void* bias
         void* bias_velocity

@@ -10,7 +10,7 @@ typedef struct Matrix {
 
 typedef struct Layer {
     ptrdiff_t n_in, n_out;
-    int activation;
+    int activation, keeps_input;
     ptrdiff_t weight_at, bias_at;     /* places in the flat arrays; bias_at < 0: no bias */
     Matrix weight;                    /* (n_out, n_in) */
     void *bias;                       /* (n_out,); zeros without a bias */

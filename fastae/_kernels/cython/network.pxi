@@ -39,6 +39,12 @@ cdef inline Py_ssize_t panel(Py_ssize_t first, Py_ssize_t last, real* _) noexcep
     return ceil_div(vectors, ceil_div(vectors, NV)) * lanes
 
 
+cdef inline void meet(Team* team) noexcept nogil:
+    """A barrier; free of cost for one who is alone."""
+    if team.size > 1:
+        sync(team)
+
+
 cdef void gather_row(const Source* s, Py_ssize_t row, Py_ssize_t n, real* out) noexcept nogil:
     cdef const char* p = s.data + row * s.row_stride
     cdef Py_ssize_t j, step = s.column_stride

@@ -72,7 +72,7 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
     cdef real* space = <real*>align(room)
     cdef real* dw = space + TILE_ELEMENTS           # a tile of gradients, or the biases of a rectangle
     exchange_all[real](p, q0, q1, True, NULL)
-    sync(team)
+    meet(team)
     while start < last:
         rows = min(p.batch_size, last - start)
         divisor = loss_divisor(p.loss, rows, top.n_out)
@@ -87,7 +87,7 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
             while s < s1:
                 pass_many(p, start, s, min(s + BLOCK_SAMPLES, s1), <real>(1 / divisor), space)
                 s += BLOCK_SAMPLES
-        sync(team)
+        meet(team)
         value = 0
         for i in range(rows):
             value += p.sample_loss[i]
@@ -98,7 +98,7 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
             p.finite[member] = learn_tiny[real](p, rows, NULL)
         else:
             p.finite[member] = learn(p, rows, few, q0, q1, dw, space)
-        sync(team)
+        meet(team)
         if not all_finite(p.finite, team.size):
             return start
         start += rows
@@ -111,7 +111,7 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
 cdef void train(Training* p, Team* team, int member, real* _) noexcept nogil:
     cdef Py_ssize_t reached = steps[real](p, p.last, team, member, NULL)
     if reached < p.last:                            # the weights are lost: take the good steps again, to the same bits
-        sync(team)
+        meet(team)
         steps[real](p, reached, team, member, NULL)
     exchange_all[real](p, first_rectangle(p, member, team.size), first_rectangle(p, member + 1, team.size), False, NULL)
     if member == 0:
@@ -185,7 +185,8 @@ cdef class Plan:
             layer.x, layer.y, layer.dz = x, self.matrix(n_out, rows), self.matrix(n_out, rows)
             layer.x_rows, layer.y_rows, layer.dz_rows = x_rows, self.matrix(rows, n_out), self.matrix(min(rows, MANY), n_out)
             layer.kept, layer.kept_rows = layer.y, layer.y_rows
-            if activation in KEEPS_INPUT:
+            layer.keeps_input = activation in KEEPS_INPUT
+            if layer.keeps_input:
                 layer.kept, layer.kept_rows = self.matrix(n_out, rows), self.matrix(min(rows, MANY), n_out)
             x, x_rows = layer.y, layer.y_rows
             if kept != NULL:

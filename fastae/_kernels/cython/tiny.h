@@ -17,65 +17,95 @@ INLINE vec N(combine)(ptrdiff_t n, const REAL *a, const REAL *m, ptrdiff_t ld, v
     return start + odd;
 }
 
-/* Forward, loss and gradients by the samples. */
+/* y = f(W x + b) for lanes j on of a layer's outputs. */
+INLINE vec N(tiny_forward)(const Layer *a, ptrdiff_t s, ptrdiff_t j, vec *kept)
+{
+    const vec z = N(combine)(a->n_in, ROW(a->x_rows, s), ROW(a->turned, 0) + j, a->turned.stride, N(load)((REAL *)a->bias + j));
+    const vec y = N(activated)(a->activation, z);
+    *kept = a->keeps_input ? z : y;
+    return y;
+}
+
+/* Forward, loss and gradients by the samples. Beyond n_out a layer's outputs are made zero, as f(0) may not be. */
 static void N(tiny_pass)(const Layer *layer, int n_layers, int loss, ptrdiff_t samples, const Matrix *target, REAL scale,
                          double *sample_loss)
 {
+    const Layer *top = layer + n_layers - 1;
     for (ptrdiff_t s = 0; s < samples; s++) {
-        for (int l = 0; l < n_layers; l++)
-            for (ptrdiff_t j = 0; j < layer[l].n_out; j += LANES) {
-                const vec z = N(combine)(layer[l].n_in, ROW(layer[l].x_rows, s), ROW(layer[l].turned, 0) + j,
-                                         layer[l].turned.stride, N(load)((REAL *)layer[l].bias + j));
-                const vec y = N(activated)(layer[l].activation, z);
-                N(store)(ROW(layer[l].kept_rows, s) + j, z);
-                N(store)(ROW(layer[l].y_rows, s) + j, (vec)((ivec)y & N(lanes_below)(layer[l].n_out - j))); /* f(0) may not be 0 */
+        for (const Layer *a = layer; a < top; a++)
+            for (ptrdiff_t j = 0; j < a->n_out; j += LANES) {
+                vec kept, y = N(tiny_forward)(a, s, j, &kept);
+                if (a->keeps_input) N(store)(ROW(a->kept_rows, s) + j, kept);
+                N(store)(ROW(a->y_rows, s) + j, (vec)((ivec)y & N(lanes_below)(a->n_out - j)));
             }
-        const Layer *top = layer + n_layers - 1;
-        N(loss)(loss, 1, top->n_out, ROW(top->y_rows, s), ROW(*target, s), 0, scale, ROW(top->dz_rows, s), 0, sample_loss + s);
+        N(sums) sum[16 / LANES] = {{0}};
         for (ptrdiff_t j = 0; j < top->n_out; j += LANES) {
-            REAL *dz = ROW(top->dz_rows, s) + j;
-            N(store)(dz, N(times_slope)(top->activation, N(load)(ROW(top->kept_rows, s) + j), N(load)(dz)));
+            const ivec inside = N(lanes_below)(top->n_out - j);
+            vec kept, slopes;
+            const vec y = N(tiny_forward)(top, s, j, &kept);
+            const vec terms = N(loss_of)(loss, y, N(load)(ROW(*target, s) + j), &slopes);
+            sum[j / LANES] = __builtin_convertvector((vec)((ivec)terms & inside), N(sums));
+            N(store)(ROW(top->dz_rows, s) + j, (vec)((ivec)N(times_slope)(top->activation, kept, slopes * scale) & inside));
         }
-        for (int l = n_layers - 1; l > 0; l--)
-            for (ptrdiff_t j = 0; j < layer[l].n_in; j += LANES) {
-                const vec dy = N(combine)(layer[l].n_out, ROW(layer[l].dz_rows, s), ROW(layer[l].weight, 0) + j,
-                                          layer[l].weight.stride, (vec){0});
-                const vec kept = N(load)(ROW(layer[l - 1].kept_rows, s) + j);
-                N(store)(ROW(layer[l - 1].dz_rows, s) + j, N(times_slope)(layer[l - 1].activation, kept, dy));
+        sample_loss[s] = N(tree)(sum);
+        for (const Layer *a = top; a > layer; a--)
+            for (ptrdiff_t j = 0; j < a->n_in; j += LANES) {
+                const vec dy = N(combine)(a->n_out, ROW(a->dz_rows, s), ROW(a->weight, 0) + j, a->weight.stride, (vec){0});
+                N(store)(ROW(a[-1].dz_rows, s) + j, N(times_slope)(a[-1].activation, N(load)(ROW(a[-1].kept_rows, s) + j), dy));
             }
     }
 }
 
-/* w -= the update for the gradient, the sum over samples of left[.][r] right[.][c]; 0, or NaN where a weight is not finite. */
-INLINE vec N(tiny_update)(const SGD *sgd, ptrdiff_t samples, const Matrix *left, ptrdiff_t rows, const Matrix *right, ptrdiff_t columns,
-                          const Matrix *w, const Matrix *v, REAL *gradients)
+/* w := w less the update for the gradient, the sum over samples of left[.][r] right[.][c]; returns 0, or NaN where a weight is not
+ * finite. Without left: of right alone. */
+INLINE vec N(tiny_update)(N(Rates) rates, int plain, ptrdiff_t samples, const Matrix *left, ptrdiff_t rows, const Matrix *right,
+                          ptrdiff_t columns, const Matrix *w, const Matrix *v, REAL *gradients)
 {
     vec zeros = {0};
-    for (ptrdiff_t j = 0; j < columns; j += LANES)
+    for (ptrdiff_t j = 0; j < columns; j += LANES) {
+        const REAL *a = left ? left->data : NULL, *b = (const REAL *)right->data + j;
+        const ptrdiff_t lda = left ? left->stride : 0, ldb = right->stride, ldw = w->stride;
+        REAL *weight = (REAL *)w->data + j, *velocity = (REAL *)v->data + j;
         for (ptrdiff_t r = 0; r < rows; r++) {
-            vec g = {0};
-            for (ptrdiff_t s = 0; s < samples; s++)
-                g += N(load)(ROW(*right, s) + j) * (left ? ROW(*left, s)[r] : (REAL)1);
+            vec g = a ? N(load)(b) * a[r] : N(load)(b);
+            for (ptrdiff_t s = 1; s < samples; s++) g += a ? N(load)(b + s * ldb) * a[s * lda + r] : N(load)(b + s * ldb);
             if (gradients) N(store_upto)(gradients + r * columns + j, g, columns - j);
-            zeros += N(sgd_vector)(sgd, ROW(*w, r) + j, sgd->momentum == 0 ? NULL : ROW(*v, r) + j, g) * 0;
+            vec now;
+            if (plain) now = N(load)(weight + r * ldw) - rates.lr * g;
+            else {
+                vec u = N(load)(velocity + r * ldw);
+                now = N(sgd_of)(rates, N(load)(weight + r * ldw), &u, g);
+                if (rates.momentum != 0) N(store)(velocity + r * ldw, u);
+            }
+            N(store)(weight + r * ldw, now);
+            zeros += now * 0;
         }
+    }
+    return zeros;
+}
+
+INLINE vec N(tiny_learn_rates)(const Layer *layer, int n_layers, N(Rates) rates, int plain, ptrdiff_t samples, REAL *gradients)
+{
+    vec zeros = {0};
+    for (const Layer *a = layer; a < layer + n_layers; a++) {
+        const Matrix bias = {a->bias, 0}, velocity = {plain ? NULL : a->bias_velocity, 0};
+        zeros += N(tiny_update)(rates, plain, samples, &a->dz_rows, a->n_out, &a->x_rows, a->n_in, &a->weight, &a->velocity,
+                                gradients ? gradients + a->weight_at : NULL);
+        zeros += N(tiny_update)(rates, plain, samples, &a->x_rows, a->n_in, &a->dz_rows, a->n_out, &a->turned,
+                                &a->turned_velocity, NULL);
+        if (a->bias_at >= 0)
+            zeros += N(tiny_update)(rates, plain, samples, NULL, 1, &a->dz_rows, a->n_out, &bias, &velocity,
+                                    gradients ? gradients + a->bias_at : NULL);
+    }
     return zeros;
 }
 
 /* Gradients by the weights, and their update; whether all are finite after it. */
 static int N(tiny_learn)(const Layer *layer, int n_layers, const SGD *sgd, ptrdiff_t samples, REAL *gradients)
 {
-    vec zeros = {0};
-    for (int l = 0; l < n_layers; l++) {
-        const Layer *a = layer + l;
-        const Matrix bias = {a->bias, 0}, velocity = {a->bias_velocity, 0};
-        zeros += N(tiny_update)(sgd, samples, &a->dz_rows, a->n_out, &a->x_rows, a->n_in, &a->weight, &a->velocity,
-                                gradients ? gradients + a->weight_at : NULL);
-        zeros += N(tiny_update)(sgd, samples, &a->x_rows, a->n_in, &a->dz_rows, a->n_out, &a->turned, &a->turned_velocity, NULL);
-        if (a->bias_at >= 0)
-            zeros += N(tiny_update)(sgd, samples, NULL, 1, &a->dz_rows, a->n_out, &bias, &velocity,
-                                    gradients ? gradients + a->bias_at : NULL);
-    }
-    return N(all_zero)(zeros);
+    const N(Rates) rates = N(rates)(sgd);
+    const int plain = rates.momentum == 0 && rates.decay == 0;
+    return N(all_zero)(plain ? N(tiny_learn_rates)(layer, n_layers, rates, 1, samples, gradients)
+                             : N(tiny_learn_rates)(layer, n_layers, rates, 0, samples, gradients));
 }
 #undef ROW

@@ -63,6 +63,18 @@ INLINE vec N(at_least)(vec x, REAL low)
     return N(select_)(x < low, N(splat)(low), x);
 #endif
 }
+INLINE int N(all_zero)(vec x)
+{
+#if defined(__AVX512F__) && defined(REAL_IS_FLOAT)
+    return _mm512_cmp_ps_mask((__m512)x, _mm512_setzero_ps(), _CMP_EQ_OQ) == 0xffff;
+#elif defined(__AVX512F__)
+    return _mm512_cmp_pd_mask((__m512d)x, _mm512_setzero_pd(), _CMP_EQ_OQ) == 0xff;
+#else
+    ivec zero = x == 0;
+    for (int l = 1; l < LANES; l++) zero[0] &= zero[l];
+    return zero[0] != 0;
+#endif
+}
 INLINE vec N(absolute)(vec x) { return (vec)((ivec)x & ~((ivec)N(splat)((REAL)-0.0))); }
 INLINE vec N(copy_sign)(vec magnitude, vec sign)
 {
