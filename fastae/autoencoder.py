@@ -102,7 +102,7 @@ class Autoencoder(Network):
         encoder.part = decoder.part = True
 
     def _bind(self, parameters: Array, gradients: Array) -> None:
-        self.parameters, self.gradients = parameters, gradients
+        self.parameters, self.gradients, self._inference = parameters, gradients, None
         cut = sum(layer.size for layer in self.encoder)
         self.encoder._bind(parameters[:cut], gradients[:cut])
         self.decoder._bind(parameters[cut:], gradients[cut:])

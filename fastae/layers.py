@@ -16,7 +16,8 @@ from ._kernels.names import ACTIVATIONS, KEEPS_INPUT
 from .settings import check_threads, get_backend, kernels
 
 _HE = ("relu", "leaky_relu", "elu", "softplus", "gelu", "silu")
-BLOCK = 4096  # samples that inference takes through all layers at a time
+BLOCK = 4096  # samples that losses and errors of reconstructions are computed for at a time
+_CALL = 1 << 18  # samples that inference takes in one call into the kernels
 
 
 class Linear:
@@ -185,6 +186,7 @@ class Network:
     layers: list[Linear]
     parameters: Array
     gradients: Array
+    _inference: Any = None
 
     def _own(self, layers: list[Linear]) -> None:
         for number, (layer, following) in enumerate(pairwise(layers)):
@@ -198,12 +200,13 @@ class Network:
         self.layers = layers
         size = sum(layer.size for layer in layers)
         old = [np.concatenate([layer.weight.ravel(), *([] if layer.bias is None else [layer.bias])]) for layer in layers]
-        self._bind(np.concatenate(old), np.zeros(size, first.dtype))
+        self._bind(_aligned(size, first.dtype), np.zeros(size, first.dtype))
+        self.parameters[...] = np.concatenate(old)
         for layer in layers:
             layer.owned = True
 
     def _bind(self, parameters: Array, gradients: Array) -> None:
-        self.parameters, self.gradients = parameters, gradients
+        self.parameters, self.gradients, self._inference = parameters, gradients, None
         at = 0
         for layer in self.layers:
             layer._bind(parameters[at : at + layer.size], gradients[at : at + layer.size])
@@ -250,21 +253,25 @@ class Network:
             array[...] = checked[name]
 
     def infer(self, x: Any, argument: str, out: Array | None = None, n_threads: int | None = None) -> Array:
-        """Forward through all layers, a block of samples at a time, nothing kept."""
+        """Forward through all layers, nothing kept. Several threads may do so at once."""
         x = _check.samples(x, argument, self.n_in)
         threads = check_threads(n_threads)
         result, copy = _check.output(out, (len(x), self.n_out), self.dtype, x)
-        for start in range(0, len(x), BLOCK):
-            a = _check.converted(x[start : start + BLOCK], self.dtype, argument, first_row=start)
-            for layer in self.layers:
-                last = layer is self.layers[-1]
-                y = result[start : start + len(a)] if last else np.empty((len(a), layer.n_out), self.dtype)
-                layer.kernels.linear(a, layer.weight, layer.bias, layer.activation_number, y, None, threads)
-                a = y
+        inference = self._inference
+        if inference is None:
+            inference = self._inference = self.layers[0].kernels.Inference(self.shapes(), self.parameters)
+        for start in range(0, len(x), _CALL):  # a call at a time, so that Ctrl-C is noticed
+            block = x[start : start + _CALL]
+            if not inference.run(block, result[start : start + _CALL], threads):
+                _check.finite(block, argument, self.dtype, first_row=start)
         if copy and out is not None:
             out[...] = result
             return out
         return result
+
+    def shapes(self) -> list[tuple[int, int, int, bool]]:
+        """(n_in, n_out, activation, has_bias) of each layer, as the kernels take them."""
+        return [(a.n_in, a.n_out, a.activation_number, a.has_bias) for a in self.layers]
 
 
 class Sequential(Network):
@@ -318,6 +325,13 @@ class Sequential(Network):
 
     def __reduce__(self) -> Any:
         return Sequential, tuple(_layer_from(*layer.__reduce__()[1]) for layer in self.layers)
+
+
+def _aligned(size: int, dtype: np.dtype[Any]) -> Array:
+    """Zeros that begin with a cache line: where rows are whole lines, no vector of them lies in two."""
+    memory = np.zeros(size + 64 // dtype.itemsize, dtype)
+    start = -memory.ctypes.data % 64 // dtype.itemsize
+    return memory[start : start + size]
 
 
 def generator(seed: Any) -> np.random.Generator:

@@ -250,8 +250,7 @@ class Trainer:
         moved = self._parameters is not model.parameters  # the model became part of another
         if self._plan is None or self._plan.batch_size != batch_size or moved:
             self._parameters = model.parameters
-            layers = [(a.n_in, a.n_out, a.activation_number, a.has_bias) for a in model.layers]
-            self._plan = model.layers[0].kernels.Plan(layers, model.parameters, self._velocity, batch_size, self._loss, 1)
+            self._plan = model.layers[0].kernels.Plan(model.shapes(), model.parameters, self._velocity, batch_size, self._loss, 1)
         self._plan.n_threads = check_threads(self.n_threads)
         return self._plan
 

@@ -21,12 +21,9 @@ def by_layers(network, x):
     return x
 
 
-def assert_same(found, expected, backend):
-    """The same bits, where the sums' order is ours; NumPy's may depend on the number of rows."""
-    if backend == "cython":
-        np.testing.assert_array_equal(found, expected)
-    else:
-        np.testing.assert_allclose(found, expected, 1e-5, 1e-6)
+def assert_close(found, expected):
+    """But for rounding: a layer alone, few samples and many add in other orders."""
+    np.testing.assert_allclose(found, expected, 1e-5, 1e-6)
 
 
 # ---- what it consists of ---------------------------------------------------------------------------------------------
@@ -119,9 +116,9 @@ def test_more_rows_than_a_block(backend, rng, n):
     model = small(backend)
     x = rng.random((n, 6), "float32")
     expected = by_layers(model, x)
-    assert_same(model.reconstruct(x), expected, backend)
-    assert_same(model.decode(model.encode(x)), expected, backend)
-    assert_same(model.reconstruct(x)[-3:], model.reconstruct(x[-3:]), backend)
+    assert_close(model.reconstruct(x), expected)
+    assert_close(model.decode(model.encode(x)), expected)
+    assert_close(model.reconstruct(x)[-3:], model.reconstruct(x[-3:]))
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])

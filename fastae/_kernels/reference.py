@@ -170,6 +170,44 @@ def _batch(source, rows, dtype):
     return np.ascontiguousarray(taken, dtype)
 
 
+class Inference:
+    """Forward passes of one network; see README.md.
+
+    Parameters
+    ----------
+    layers : list of (n_in, n_out, activation, has_bias)
+    weights : (P,) array, read at each run
+    """
+
+    def __init__(self, layers, weights):
+        self.layers = [(w, b, activation) for w, b, activation in _views(layers, weights)]
+
+    def run(self, x, out, n_threads):
+        """out := the network's output for x. Whether all of x is finite in the weights' dtype."""
+        dtype = out.dtype
+        with np.errstate(over="ignore", invalid="ignore"):
+            y = _batch(x, slice(None), dtype)
+            finite = bool(np.isfinite(y).all())
+            for w, b, activation in self.layers:
+                z = np.empty((len(y), len(w)), dtype)
+                linear(y, w, b, activation, z, None, n_threads)
+                y = z
+        out[...] = y
+        return finite
+
+
+def _views(layers, flat):
+    """(W, b or None, activation) of each layer in a flat array."""
+    at, views = 0, []
+    for n_in, n_out, activation, has_bias in layers:
+        w = slice(at, at + n_in * n_out)
+        at = w.stop + n_out * has_bias
+        views.append((flat[w].reshape(n_out, n_in), flat[w.stop : at] if has_bias else None, activation))
+    if at != len(flat):
+        raise ValueError(f"the layers hold {at} weights and biases, the flat array {len(flat)}")
+    return views
+
+
 class Plan:
     """Buffers and loops for training one network; see README.md.
 
@@ -186,17 +224,11 @@ class Plan:
         self.weights, self.velocity, self.batch_size = weights, velocity, batch_size
         self.loss, self.n_threads = loss, n_threads
         self._gradients = np.empty_like(weights)
-        self.layers, at = [], 0
-        for n_in, n_out, activation, has_bias in layers:
-            w = slice(at, at + n_in * n_out)
-            b = slice(w.stop, w.stop + n_out * has_bias)
-            at = b.stop
-            parameters = [(a[w].reshape(n_out, n_in), a[b] if has_bias else None) for a in (weights, self._gradients)]
-            y, dz = np.empty((2, batch_size, n_out), weights.dtype)
+        self.layers = []
+        for (w, b, activation), (dw, db, _) in zip(_views(layers, weights), _views(layers, self._gradients), strict=True):
+            y, dz = np.empty((2, batch_size, len(w)), weights.dtype)
             keep = np.empty_like(y) if activation in KEEPS_INPUT else None
-            self.layers.append((*parameters[0], *parameters[1], activation, y, keep, dz))
-        if at != len(weights):
-            raise ValueError(f"the layers hold {at} weights and biases, the flat array {len(weights)}")
+            self.layers.append((w, b, dw, db, activation, y, keep, dz))
 
     def run(self, x, target, order, first, last, sgd, gradients=None, total=0.0):
         """Steps over the rows order[first:last] (all of them in order if None), ``batch_size`` at a time, the last one shorter.

@@ -34,37 +34,60 @@ INLINE void N(add_lanes)(vec row[4][PARTS], REAL *sum)
 #endif
 }
 
+/* Rows and samples at a time: as many sums as registers hold. */
+#define DOT_ROWS (PARTS <= 2 ? 4 : 8 / PARTS)
+#define DOT_SAMPLES (VECTOR_BYTES == 64 ? 4 / PARTS : 1)
+
+/* Four outputs of a constant number of samples. Rows from the one that is last on are the last one again; they are left out at the end. */
+INLINE void N(dots_of)(int samples, ptrdiff_t last, ptrdiff_t n, const REAL *w, ptrdiff_t ldw, const REAL *x, ptrdiff_t ldx,
+                       const REAL *bias, REAL *y, ptrdiff_t ldy)
+{
+    vec acc[DOT_SAMPLES][4][PARTS] = {{{{0}}}};
+    UNROLL for (int i0 = 0; i0 < 4; i0 += DOT_ROWS) {
+        const REAL *row[DOT_ROWS];
+        UNROLL for (int i = 0; i < DOT_ROWS; i++) row[i] = w + (i0 + i < last ? i0 + i : last) * ldw;
+        ptrdiff_t k = 0;
+        for (; k + 16 <= n; k += 16) UNROLL for (int p = 0; p < PARTS; p++) {
+            vec b[DOT_SAMPLES];
+            UNROLL for (int s = 0; s < samples; s++) b[s] = N(load)(x + s * ldx + k + p * LANES);
+            UNROLL for (int i = 0; i < DOT_ROWS; i++) {
+                const vec a = N(load)(row[i] + k + p * LANES);
+                UNROLL for (int s = 0; s < samples; s++) acc[s][i0 + i][p] += a * b[s];
+            }
+        }
+        if (k < n) UNROLL for (int p = 0; p < PARTS; p++) {
+            const ptrdiff_t left = n - k - p * LANES;
+            if (left > 0) UNROLL for (int i = 0; i < DOT_ROWS; i++) {
+                const vec a = N(load_upto)(row[i] + k + p * LANES, left);
+                UNROLL for (int s = 0; s < samples; s++) acc[s][i0 + i][p] += a * N(load_upto)(x + s * ldx + k + p * LANES, left);
+            }
+        }
+    }
+    UNROLL for (int s = 0; s < samples; s++) {
+        REAL sum[4], *out = y + s * ldy;
+        N(add_lanes)(acc[s], sum);
+        for (int i = 0; i < 4 && i <= last; i++) out[i] = bias ? bias[i] + sum[i] : sum[i];
+    }
+}
+
 static void N(dots)(ptrdiff_t samples, ptrdiff_t n_out, ptrdiff_t n, const REAL *w, ptrdiff_t ldw, const REAL *x, ptrdiff_t ldx,
                     const REAL *bias, REAL *y, ptrdiff_t ldy)
 {
     for (ptrdiff_t o = 0; o < n_out; o += 4) {
-        const ptrdiff_t last = n_out - o - 1; /* the rows beyond it are summed with it, and left out below */
-        const REAL *row[4];
-        UNROLL for (int i = 0; i < 4; i++) row[i] = w + (o + (i < last ? i : last)) * ldw;
-        for (ptrdiff_t s = 0; s < samples; s++) {
-            const REAL *xs = x + s * ldx;
-            vec acc[4][PARTS] = {{{0}}};
-            REAL sum[4];
-            ptrdiff_t k = 0;
-            for (; k + 16 <= n; k += 16) UNROLL for (int p = 0; p < PARTS; p++) {
-                const vec b = N(load)(xs + k + p * LANES);
-                UNROLL for (int i = 0; i < 4; i++) acc[i][p] += N(load)(row[i] + k + p * LANES) * b;
-            }
-            if (k < n) UNROLL for (int p = 0; p < PARTS; p++) {
-                const ptrdiff_t left = n - k - p * LANES;
-                if (left > 0) {
-                    const vec b = N(load_upto)(xs + k + p * LANES, left);
-                    UNROLL for (int i = 0; i < 4; i++) acc[i][p] += N(load_upto)(row[i] + k + p * LANES, left) * b;
-                }
-            }
-            N(add_lanes)(acc, sum);
-            REAL *out = y + s * ldy + o;
-            if (last >= 3) UNROLL for (int i = 0; i < 4; i++) out[i] = bias ? bias[o + i] + sum[i] : sum[i];
-            else for (int i = 0; i <= last; i++) out[i] = bias ? bias[o + i] + sum[i] : sum[i];
-        }
+        const ptrdiff_t last = n_out - o - 1;
+        const REAL *rows = w + o * ldw, *b = bias ? bias + o : NULL;
+        ptrdiff_t s = 0;
+        for (; s + DOT_SAMPLES <= samples; s += DOT_SAMPLES)
+            N(dots_of)(DOT_SAMPLES, last, n, rows, ldw, x + s * ldx, ldx, b, y + s * ldy + o, ldy);
+        for (; DOT_SAMPLES > 2 && s + 2 <= samples; s += 2)
+            N(dots_of)(DOT_SAMPLES > 2 ? 2 : 1, last, n, rows, ldw, x + s * ldx, ldx, b, y + s * ldy + o, ldy);
+        for (; DOT_SAMPLES > 1 && s < samples; s++)
+            N(dots_of)(1, last, n, rows, ldw, x + s * ldx, ldx, b, y + s * ldy + o, ldy);
     }
 }
 
+#undef DOT_ROWS
+#undef DOT_SAMPLES
 #undef PARTS
 #undef QUARTER
 #undef HALF_LOW

@@ -219,6 +219,14 @@ static void N(copy_padded)(ptrdiff_t n, REAL *out, const REAL *in)
     if (i < n) N(store)(out + i, N(load_upto)(in + i, n - i));
 }
 
+/* Whether n numbers are finite: 0 times a finite number is 0. */
+static int N(all_finite)(ptrdiff_t n, const REAL *p)
+{
+    vec zeros = {0};
+    for (ptrdiff_t i = 0; i < n; i += LANES) zeros += N(load_upto)(p + i, n - i) * 0;
+    return N(all_zero)(zeros);
+}
+
 /* One step of SGD: g = dw + decay w;  v = momentum v + g;  w := w - lr (g + momentum v if nesterov else v). Without momentum v is
  * left as it is. */
 typedef struct {
@@ -237,7 +245,7 @@ INLINE vec N(sgd_of)(N(Rates) s, vec w, vec *v, vec dw)
     return w - s.lr * (s.nesterov ? g + s.momentum * *v : *v);
 }
 
-/* The same on rows of n weights. Whether all of them are finite after it: 0 times a finite number is 0. */
+/* The same on rows of n weights. Whether all of them are finite after it. */
 static int N(sgd)(const SGD *s, ptrdiff_t rows, ptrdiff_t n, REAL *w, ptrdiff_t ld, REAL *v, const REAL *dw, ptrdiff_t ld_dw)
 {
     const N(Rates) rates = N(rates)(s);

@@ -38,6 +38,8 @@ cdef extern from "engine.h" nogil:
                        double* sample_loss)
     bint tiny_learn_f32(const Layer* layers, int n_layers, const SGD* sgd, Py_ssize_t samples, float* gradients)
     bint tiny_learn_f64(const Layer* layers, int n_layers, const SGD* sgd, Py_ssize_t samples, double* gradients)
+    bint all_finite_f32(Py_ssize_t n, const float* a)
+    bint all_finite_f64(Py_ssize_t n, const double* a)
     void copy_padded_f32(Py_ssize_t n, float* out, const float* source)
     void copy_padded_f64(Py_ssize_t n, double* out, const double* source)
     void sum_rows_f32(Py_ssize_t rows, Py_ssize_t n, const float* a, Py_ssize_t ld, float* out)
@@ -104,6 +106,13 @@ cdef inline bint update(const SGD* s, Py_ssize_t rows, Py_ssize_t n, real* w, Py
         return sgd_f32(s, rows, n, w, ld, v, dw, ld_dw)
     else:
         return sgd_f64(s, rows, n, w, ld, v, dw, ld_dw)
+
+
+cdef inline bint all_finite(Py_ssize_t n, const real* a) noexcept nogil:
+    if real is float:
+        return all_finite_f32(n, a)
+    else:
+        return all_finite_f64(n, a)
 
 
 cdef inline void copy_padded(Py_ssize_t n, real* out, const real* source) noexcept nogil:

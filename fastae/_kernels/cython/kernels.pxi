@@ -21,7 +21,9 @@ ctypedef fused real:
 include "arrays.pxi"
 include "gemm.pxi"
 include "elementwise.pxi"
+include "network.pxi"
 include "plan.pxi"
+include "inference.pxi"
 
 BLOCKS = MC, KC, NC                 # for tests of their edges
 

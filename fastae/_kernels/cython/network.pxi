@@ -7,7 +7,7 @@
 #   fewer: a sample a row, features in the lanes. Outputs are divided among the members, which meet after each layer.
 
 cdef enum:
-    MANY = 8                        # half a vector of float32 with AVX-512, a whole one with AVX2
+    MANY = 16                       # a vector of float32 with AVX-512
     BLOCK_SAMPLES = 96              # a multiple of every NR; 96 samples of 1000 float32 are 384 KB
     LINE = 16                       # samples at which members' parts are cut: a line of the cache, so that no two write to one
 
@@ -137,3 +137,15 @@ cdef Source source_of(cnp.ndarray a) except *:
     s.typenum = cnp.PyArray_TYPE(a)
     s.row_bytes = cnp.PyArray_DIM(a, 1) * s.column_stride if s.column_stride == cnp.PyArray_ITEMSIZE(a) else 0
     return s
+
+
+cdef int check_chain(layers) except -1:
+    if not layers or any(a[1] != b[0] for a, b in zip(layers, layers[1:])):
+        raise ValueError(f"layers must chain from features in to features out, got {layers}")
+    return 0
+
+
+cdef int check_total(Py_ssize_t held, Py_ssize_t P) except -1:
+    if held != P:
+        raise ValueError(f"the layers hold {held} weights and biases, the flat array {P}")
+    return 0

@@ -9,8 +9,6 @@
 # arrays are written at the end of a run: until then they hold the weights before it, and serve to start again when a step fails.
 # The inputs of a layer are kept in both layouts: a feature a row for the forward product, a sample a row for the weights' gradient.
 
-include "network.pxi"
-
 cdef enum:
     TINY = 16
     BLOCK = 96                      # a multiple of every MR and NR; 36 KB of float32
@@ -45,10 +43,10 @@ cdef struct Training:
 include "backward.pxi"
 
 
-cdef bint all_finite(const bint* finite, int n) noexcept nogil:
+cdef bint all_true(const bint* flags, int n) noexcept nogil:
     cdef int m
     for m in range(n):
-        if not finite[m]:
+        if not flags[m]:
             return False
     return True
 
@@ -99,7 +97,7 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
         else:
             p.finite[member] = learn(p, rows, few, q0, q1, dw, space)
         meet(team)
-        if not all_finite(p.finite, team.size):
+        if not all_true(p.finite, team.size):
             return start
         start += rows
         total += value * rows
@@ -144,8 +142,7 @@ cdef class Plan:
         t.n_layers, t.loss, t.batch_size, t.n_weights = n, check_loss(loss), batch_size, P
         t.weights = <char*>vector(weights, t.is_double, P)
         t.velocity = NULL if velocity is None else <char*>vector(velocity, t.is_double, P)
-        if not layers or any(a[1] != b[0] for a, b in zip(layers, layers[1:])):
-            raise ValueError(f"layers must chain from features in to features out, got {layers}")
+        check_chain(layers)
         if batch_size < 1:
             raise ValueError(f"a batch holds at least one row, got {batch_size}")
         self.arrays = (weights, velocity)
@@ -155,8 +152,7 @@ cdef class Plan:
         self.lay_out(layers)            # counts the bytes
         self.arena.reserve(self.arena.used)
         at = self.lay_out(layers)
-        if at != P:
-            raise ValueError(f"the layers hold {at} weights and biases, the flat array {P}")
+        check_total(at, P)
 
     cdef Py_ssize_t lay_out(self, layers) except -1:
         """Places of all buffers in the arena; the number of weights and biases."""
