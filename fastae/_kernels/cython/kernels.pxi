@@ -19,8 +19,8 @@ ctypedef fused real:
     double
 
 include "arrays.pxi"
-include "gemm.pxi"
 include "elementwise.pxi"
+include "gemm.pxi"
 include "network.pxi"
 include "plan.pxi"
 include "inference.pxi"

@@ -7,7 +7,6 @@
 #   fewer: a sample a row, features in the lanes. Outputs are divided among the members, which meet after each layer.
 
 cdef enum:
-    MANY = 16                       # a vector of float32 with AVX-512
     BLOCK_SAMPLES = 96              # a multiple of every NR; 96 samples of 1000 float32 are 384 KB
     LINE = 16                       # samples at which members' parts are cut: a line of the cache, so that no two write to one
 
