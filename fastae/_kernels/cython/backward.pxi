@@ -23,21 +23,22 @@ cdef void gather(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t 
         turn[real](&p.target_rows, s0, end, 0, padded[real](n_out, NULL), &p.target, NULL)
 
 
-cdef void forward_and_loss(const Training* p, Py_ssize_t s0, Py_ssize_t s1, real scale, real* space) noexcept nogil:
+cdef void forward_and_loss(const Training* p, Py_ssize_t s0, Py_ssize_t s1, real scale,
+                           real* space) noexcept nogil:
     """The last layer, its loss and the loss's gradient by the activation's argument, some features at a time."""
     cdef const Layer* top = &p.layers[p.n_layers - 1]
     cdef Matrix target = p.layers[0].x if p.is_target_input else p.target
-    cdef Py_ssize_t o = 0, o1, end = padded[real](s1, NULL)
-    cdef real* dz
-    memset(p.sample_loss + s0, 0, (end - s0) * sizeof(double))
+    cdef Py_ssize_t o = 0, o1, end = padded[real](s1, NULL), w = end - s0
+    cdef real room[LOSS_FEATURES * BLOCK_SAMPLES + 16]
+    cdef real* dy = <real*>align(room)
+    memset(p.sample_loss + s0, 0, w * sizeof(double))
     while o < top.n_out:
         o1 = min(o + LOSS_FEATURES, top.n_out)
         forward(top, o, o1, s0, end, space)
-        dz = at[real](&top.dz, o, s0, NULL)
         loss_columns(p.loss, o1 - o, s1 - s0, at[real](&top.y, o, s0, NULL), top.y.stride, at[real](&target, o, s0, NULL),
-                     target.stride, scale, dz, top.dz.stride, p.sample_loss + s0)
-        differentiate_rows(top.activation, o1 - o, end - s0, at[real](&top.kept, o, s0, NULL), top.kept.stride, dz,
-                           top.dz.stride, dz, top.dz.stride)
+                     target.stride, scale, dy, w, p.sample_loss + s0)
+        differentiate_rows(top.activation, o1 - o, w, at[real](&top.kept, o, s0, NULL), top.kept.stride, dy, w,
+                           at[real](&top.dz, o, s0, NULL), top.dz.stride)      # dz may lie where y was
         o = o1
 
 

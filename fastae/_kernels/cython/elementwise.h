@@ -251,20 +251,21 @@ static int N(sgd)(const SGD *s, ptrdiff_t rows, ptrdiff_t n, REAL *w, ptrdiff_t 
     const N(Rates) rates = N(rates)(s);
     vec zeros = {0};
 #define ROWS(update)                                                                             \
-    for (; rows > 0; rows--, w += ld, dw += ld_dw, v += ld)                                      \
+    for (ptrdiff_t r = 0; r < rows; r++)                                                         \
         for (ptrdiff_t i = 0; i < n; i += LANES) {                                               \
-            const vec old = N(load_upto)(w + i, n - i), d = N(load_upto)(dw + i, n - i);         \
+            const ptrdiff_t at = r * ld + i, left = n - i;                                       \
+            const vec old = N(load_upto)(w + at, left), d = N(load_upto)(dw + r * ld_dw + i, left); \
             vec now;                                                                             \
             update;                                                                              \
             zeros += now * 0;                                                                    \
-            N(store_upto)(w + i, now, n - i);                                                    \
+            N(store_upto)(w + at, now, left);                                                    \
         }
     if (rates.momentum == 0 && rates.decay == 0) {
         ROWS(now = old - rates.lr * d)
     } else if (rates.momentum == 0) {
         ROWS(now = N(sgd_of)(rates, old, NULL, d))
     } else {
-        ROWS(vec u = N(load_upto)(v + i, n - i); now = N(sgd_of)(rates, old, &u, d); N(store_upto)(v + i, u, n - i))
+        ROWS(vec u = N(load_upto)(v + at, left); now = N(sgd_of)(rates, old, &u, d); N(store_upto)(v + at, u, left))
     }
 #undef ROWS
     return N(all_zero)(zeros);

@@ -13,7 +13,7 @@
 #endif
 #include "network.h"
 #define INLINE static inline __attribute__((always_inline))
-INLINE void prefetch(const void *p) { __builtin_prefetch(p, 0); }
+INLINE void prefetch(const void *p) { __builtin_prefetch(p, 0, 2); } /* into L2: more than L1 holds is asked for at once */
 INLINE void prefetch_write(const void *p) { __builtin_prefetch(p, 1); }
 #define PASTE_(a, b) a##b
 #define PASTE(a, b) PASTE_(a, b)

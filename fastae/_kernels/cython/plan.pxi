@@ -61,11 +61,11 @@ cdef Py_ssize_t first_rectangle(const Training* p, int member, int size) noexcep
 
 cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real* _) noexcept nogil:
     """Steps over order[first:last], from the flat weights, which stay as they are. Returns where a step failed, or last."""
-    cdef Layer* top = &p.layers[p.n_layers - 1]
     cdef Py_ssize_t q0 = first_rectangle(p, member, team.size), q1 = first_rectangle(p, member + 1, team.size)
     cdef Py_ssize_t start = p.first, rows, s, s1, i
     cdef bint few
     cdef double value, divisor, total = p.total_before
+    cdef real scale
     cdef real room[2 * TILE_ELEMENTS + BLOCK + 64]
     cdef real* space = <real*>align(room)
     cdef real* dw = space + TILE_ELEMENTS           # a tile of gradients, or the biases of a rectangle
@@ -73,17 +73,18 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
     meet(team)
     while start < last:
         rows = min(p.batch_size, last - start)
-        divisor = loss_divisor(p.loss, rows, top.n_out)
+        divisor = loss_divisor(p.loss, rows, p.layers[p.n_layers - 1].n_out)
+        scale = <real>(1 / divisor)
         few = rows < MANY
         if p.tiny:
             gather[real](p, start, 0, rows, True, NULL)
-            pass_tiny(p, rows, <real>(1 / divisor))
+            pass_tiny(p, rows, scale)
         elif few:
-            pass_few(p, start, rows, <real>(1 / divisor), team, member, space)
+            pass_few(p, start, rows, scale, team, member, space)
         else:
             part(rows, team, member, &s, &s1)
             while s < s1:
-                pass_many(p, start, s, min(s + BLOCK_SAMPLES, s1), <real>(1 / divisor), space)
+                pass_many(p, start, s, min(s + BLOCK_SAMPLES, s1), scale, space)
                 s += BLOCK_SAMPLES
         meet(team)
         value = 0
@@ -92,10 +93,7 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
         value /= divisor
         if not isfinite(value):
             return start
-        if p.tiny:
-            p.finite[member] = learn_tiny[real](p, rows, NULL)
-        else:
-            p.finite[member] = learn(p, rows, few, q0, q1, dw, space)
+        p.finite[member] = learn_tiny[real](p, rows, NULL) if p.tiny else learn(p, rows, few, q0, q1, dw, space)
         meet(team)
         if not all_true(p.finite, team.size):
             return start
@@ -178,7 +176,8 @@ cdef class Plan:
             layer.turned = layer.turned_velocity = Matrix(NULL, 0)
             if t.tiny:
                 layer.turned, layer.turned_velocity = self.matrix(n_in, n_out), self.matrix(n_in, n_out)
-            layer.x, layer.y, layer.dz = x, self.matrix(n_out, rows), self.matrix(n_out, rows)
+            layer.x, layer.y = x, self.matrix(n_out, rows)
+            layer.dz = layer.y if l == t.n_layers - 1 else self.matrix(n_out, rows)     # once it is known, no one reads y
             layer.x_rows, layer.y_rows, layer.dz_rows = x_rows, self.matrix(rows, n_out), self.matrix(min(rows, MANY), n_out)
             layer.kept, layer.kept_rows = layer.y, layer.y_rows
             layer.keeps_input = activation in KEEPS_INPUT
@@ -188,7 +187,7 @@ cdef class Plan:
             if kept != NULL:
                 kept[l] = layer
         t.target, t.target_rows = self.matrix(n_out, rows), self.matrix(rows, n_out)
-        t.sample_loss = <double*>self.matrix(2, rows).data
+        t.sample_loss = <double*>arena.take((rows + LINE) * sizeof(double))
         t.ones = self.matrix(1, rows).data
         for i in range(rows if kept != NULL else 0):
             if t.is_double:
