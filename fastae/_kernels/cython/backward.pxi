@@ -1,10 +1,10 @@
 # Training's own half of a step: samples and the gradients by them (phase 1), weights and the gradients by them (phase 2). exchange
 # moves weights between the flat arrays and their padded rows, at both ends of a run.
 
-cdef void gather(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, bint few, real* _) noexcept nogil:
-    """Samples s0 to s1 of the batch that starts at order[start]: as rows, and, where they are many, as columns too."""
+cdef void gather(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, real* _) noexcept nogil:
+    """Samples s0 to s1 of the batch that starts at order[start], as rows."""
     cdef Layer* first = &p.layers[0]
-    cdef Py_ssize_t n_out = p.layers[p.n_layers - 1].n_out, s, r, row, end = s1 if few else padded[real](s1, NULL)
+    cdef Py_ssize_t n_out = p.layers[p.n_layers - 1].n_out, s, r, row
     for s in range(s0, s1):
         row = start + s if p.order == NULL else p.order[start + s]
         gather_row(&p.x_source, row, first.n_in, at[real](&first.x_rows, s, 0, NULL))
@@ -14,47 +14,48 @@ cdef void gather(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t 
         if r < p.last:
             row = r if p.order == NULL else p.order[r]
             fetch(p.x_source.data + row * p.x_source.row_stride, p.x_source.row_bytes, False)
-    if few:
-        return
+
+
+cdef void turn_samples(const Matrix* rows, Py_ssize_t n, Py_ssize_t s0, Py_ssize_t s1, const Matrix* columns, real* _) noexcept nogil:
+    """A block's samples, rows s0 to s1, as columns; those up to a whole vector become zero."""
+    cdef Py_ssize_t s, end = s0 + padded[real](s1 - s0, NULL)
     for s in range(s1, end):                                                    # what an earlier batch has left there
-        memset(at[real](&first.x_rows, s, 0, NULL), 0, first.n_in * sizeof(real))
-    turn[real](&first.x_rows, s0, end, 0, padded[real](first.n_in, NULL), &first.x, NULL)
-    if not p.is_target_input:
-        turn[real](&p.target_rows, s0, end, 0, padded[real](n_out, NULL), &p.target, NULL)
+        memset(at[real](rows, s, 0, NULL), 0, n * sizeof(real))
+    turn(end - s0, padded[real](n, NULL), at[real](rows, s0, 0, NULL), rows.stride, <real*>columns.data, columns.stride)
 
 
-cdef void forward_and_loss(const Training* p, Py_ssize_t s0, Py_ssize_t s1, real scale,
+cdef void forward_and_loss(const Training* p, const Block* block, Py_ssize_t s0, Py_ssize_t s1, real scale,
                            real* space) noexcept nogil:
     """The last layer, its loss and the loss's gradient by the activation's argument, some features at a time."""
-    cdef const Layer* top = &p.layers[p.n_layers - 1]
-    cdef Matrix target = p.layers[0].x if p.is_target_input else p.target
-    cdef Py_ssize_t o = 0, o1, end = padded[real](s1, NULL), w = end - s0
+    cdef const Layer* top = &block.layers[p.n_layers - 1]
+    cdef Matrix target = block.layers[0].x if p.is_target_input else block.target
+    cdef Py_ssize_t o = 0, o1, w = padded[real](s1 - s0, NULL)
     cdef real room[LOSS_FEATURES * BLOCK_SAMPLES + 16]
     cdef real* dy = <real*>align(room)
-    memset(p.sample_loss + s0, 0, w * sizeof(double))
+    memset(p.sample_loss + s0, 0, (s1 - s0) * sizeof(double))
     while o < top.n_out:
         o1 = min(o + LOSS_FEATURES, top.n_out)
-        forward(top, o, o1, s0, end, space)
-        loss_columns(p.loss, o1 - o, s1 - s0, at[real](&top.y, o, s0, NULL), top.y.stride, at[real](&target, o, s0, NULL),
+        forward(top, o, o1, w, space)
+        loss_columns(p.loss, o1 - o, s1 - s0, at[real](&top.y, o, 0, NULL), top.y.stride, at[real](&target, o, 0, NULL),
                      target.stride, scale, dy, w, p.sample_loss + s0)
-        differentiate_rows(top.activation, o1 - o, w, at[real](&top.kept, o, s0, NULL), top.kept.stride, dy, w,
-                           at[real](&top.dz, o, s0, NULL), top.dz.stride)      # dz may lie where y was
+        differentiate_rows(top.activation, o1 - o, w, at[real](&top.kept, o, 0, NULL), top.kept.stride, dy, w,
+                           at[real](&top.dz, o, s0, NULL), top.dz.stride)
         o = o1
 
 
-cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, Py_ssize_t s1, real* space) noexcept nogil:
-    """The dz of the layer below := (W^T dz) f'(kept), f the activation below, for some of many samples."""
+cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, Py_ssize_t samples, real* space) noexcept nogil:
+    """The dz of the layer below := (W^T dz) f'(kept), f the activation below, for a block of samples, from column s0 of dz on."""
     cdef Py_ssize_t i = 0, s, w
     cdef real* dz
     cdef int mr
     while i < layer.n_in:
         mr = <int>min(MR, layer.n_in - i)
-        s = s0
-        while s < s1:
-            w = panel[real](s, s1, NULL)
-            dz = at[real](&below.dz, i, s, NULL)
+        s = 0
+        while s < samples:
+            w = panel[real](s, samples, NULL)
+            dz = at[real](&below.dz, i, s0 + s, NULL)
             sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_out, at[real](&layer.weight, 0, i, NULL), 1,
-                     layer.weight.stride, at[real](&layer.dz, 0, s, NULL), layer.dz.stride, <const real*>NULL, dz,
+                     layer.weight.stride, at[real](&layer.dz, 0, s0 + s, NULL), layer.dz.stride, <const real*>NULL, dz,
                      below.dz.stride, space)
             differentiate_rows(below.activation, mr, w, at[real](&below.kept, i, s, NULL), below.kept.stride,
                                dz, below.dz.stride, dz, below.dz.stride)
@@ -62,19 +63,24 @@ cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, 
         i += mr
 
 
-cdef void pass_many(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, real scale, real* space) noexcept nogil:
+cdef void pass_block(const Training* p, const Block* block, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, real scale,
+                     real* space) noexcept nogil:
     """Phase 1 of some of many samples."""
-    cdef Py_ssize_t end = padded[real](s1, NULL)
-    cdef const Layer* layer
+    cdef const Layer* layer = block.layers
+    cdef Py_ssize_t w = padded[real](s1 - s0, NULL)
     cdef int l
-    gather[real](p, start, s0, s1, False, NULL)
+    gather[real](p, start, s0, s1, NULL)
+    turn_samples[real](&layer.x_rows, layer.n_in, s0, s1, &layer.x, NULL)
+    if not p.is_target_input:
+        turn_samples[real](&p.target_rows, p.layers[p.n_layers - 1].n_out, s0, s1, &block.target, NULL)
     for l in range(p.n_layers - 1):
-        layer = &p.layers[l]
-        forward(layer, 0, layer.n_out, s0, end, space)
-        turn[real](&layer.y, 0, padded[real](layer.n_out, NULL), s0, end, &layer.y_rows, NULL)
-    forward_and_loss(p, s0, s1, scale, space)
+        layer = &block.layers[l]
+        forward(layer, 0, layer.n_out, w, space)
+        turn(padded[real](layer.n_out, NULL), w, <real*>layer.y.data, layer.y.stride, at[real](&layer.y_rows, s0, 0, NULL),
+             layer.y_rows.stride)
+    forward_and_loss(p, block, s0, s1, scale, space)
     for l in range(p.n_layers - 1, 0, -1):
-        input_gradient(&p.layers[l], &p.layers[l - 1], s0, end, space)
+        input_gradient(&block.layers[l], &block.layers[l - 1], s0, w, space)
 
 
 cdef void input_gradient_few(const Layer* layer, const Layer* below, Py_ssize_t samples, Py_ssize_t i0, Py_ssize_t i1,
@@ -106,7 +112,7 @@ cdef void pass_few(const Training* p, Py_ssize_t start, Py_ssize_t samples, real
     cdef Py_ssize_t first, last, s0 = samples * member // team.size, s1 = samples * (member + 1) // team.size
     cdef real* dz
     cdef int l
-    gather[real](p, start, s0, s1, True, NULL)
+    gather[real](p, start, s0, s1, NULL)
     for l in range(p.n_layers):
         meet(team)
         layer = &p.layers[l]
@@ -174,10 +180,11 @@ cdef void exchange_all(const Training* p, Py_ssize_t q0, Py_ssize_t q1, bint pac
     if p.tiny and pack:
         for n in range(p.n_layers):
             layer = &p.layers[n]
-            turn[real](&layer.weight, 0, padded[real](layer.n_out, NULL), 0, padded[real](layer.n_in, NULL), &layer.turned, NULL)
+            turn(padded[real](layer.n_out, NULL), padded[real](layer.n_in, NULL), <real*>layer.weight.data, layer.weight.stride,
+                 <real*>layer.turned.data, layer.turned.stride)
             if p.velocity != NULL:
-                turn[real](&layer.velocity, 0, padded[real](layer.n_out, NULL), 0, padded[real](layer.n_in, NULL),
-                           &layer.turned_velocity, NULL)
+                turn(padded[real](layer.n_out, NULL), padded[real](layer.n_in, NULL), <real*>layer.velocity.data,
+                     layer.velocity.stride, <real*>layer.turned_velocity.data, layer.turned_velocity.stride)
 
 
 cdef bint learn_weights(const Training* p, const Rectangle* q, Py_ssize_t samples, bint few, real* dw,

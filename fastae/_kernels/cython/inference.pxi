@@ -85,7 +85,7 @@ cdef bint infer_many(const Passage* p, Team* team, int member, real* workspace) 
             layer = p.layers[l]
             layer.x = blocks[l % 2]
             layer.y = layer.kept = blocks[(l + 1) % 2]
-            forward(&layer, 0, layer.n_out, 0, end, <real*>align(space))
+            forward(&layer, 0, layer.n_out, end, <real*>align(space))
         store_block(p, s, n, &blocks[p.n_layers % 2], square)
         s += n
     return finite

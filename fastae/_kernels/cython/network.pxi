@@ -73,14 +73,13 @@ cdef inline void fetch(const char* p, Py_ssize_t bytes, bint write) noexcept nog
             prefetch(p + i)
 
 
-cdef void turn(const Matrix* source, Py_ssize_t r0, Py_ssize_t r1, Py_ssize_t c0, Py_ssize_t c1, const Matrix* target,
-               real* _) noexcept nogil:
+cdef void turn(Py_ssize_t rows, Py_ssize_t columns, const real* source, Py_ssize_t lds, real* target, Py_ssize_t ldt) noexcept nogil:
     """target[c, r] := source[r, c], in whole squares of lanes."""
-    cdef Py_ssize_t lanes = vector_lanes[real](NULL), r = r0, c
-    while r < r1:
-        c = c0
-        while c < c1:
-            transpose(at[real](source, r, c, NULL), source.stride, at[real](target, c, r, NULL), target.stride)
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), r = 0, c
+    while r < rows:
+        c = 0
+        while c < columns:
+            transpose(source + r * lds + c, lds, target + c * ldt + r, ldt)
             c += lanes
         r += lanes
 
@@ -97,16 +96,16 @@ cdef void sum_tile(int mr, int nv, Py_ssize_t K, const real* a, Py_ssize_t rs, P
         k += KC
 
 
-cdef void forward(const Layer* layer, Py_ssize_t o0, Py_ssize_t o1, Py_ssize_t s0, Py_ssize_t s1, real* space) noexcept nogil:
-    """y := f(W x + b) for some outputs of some of many samples. A tile of weights meets all of them while it is in L1."""
+cdef void forward(const Layer* layer, Py_ssize_t o0, Py_ssize_t o1, Py_ssize_t samples, real* space) noexcept nogil:
+    """y := f(W x + b) for some outputs of a block of samples. A tile of weights meets all of them while it is in L1."""
     cdef Py_ssize_t o = o0, s, w
     cdef real* z
     cdef int mr
     while o < o1:
         mr = <int>min(MR, o1 - o)
-        s = s0
-        while s < s1:
-            w = panel[real](s, s1, NULL)
+        s = 0
+        while s < samples:
+            w = panel[real](s, samples, NULL)
             z = at[real](&layer.kept, o, s, NULL)
             sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_in, at[real](&layer.weight, o, 0, NULL),
                      layer.weight.stride, 1, at[real](&layer.x, 0, s, NULL), layer.x.stride, <const real*>layer.bias + o, z,

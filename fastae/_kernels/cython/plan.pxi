@@ -19,7 +19,12 @@ cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, in
     Py_ssize_t o0, o1, i0, i1
     Py_ssize_t before               # weights in the rectangles before it
 
+cdef struct Block:                  # a member's own buffers, in which a block of many samples passes through the layers
+    Layer* layers                   # as the plan's, with x, y and kept of BLOCK_SAMPLES at most
+    Matrix target
+
 cdef struct Training:
+    Block* blocks                   # one for each member
     bint is_double, is_target_input
     bint tiny                       # of few samples and of layers no wider than TINY
     int n_layers, loss
@@ -30,7 +35,7 @@ cdef struct Training:
     char* velocity                  # NULL without momentum
     char* gradients                 # flat, receive each step's gradients; or NULL
     SGD sgd
-    Matrix target, target_rows
+    Matrix target_rows
     double* sample_loss             # (batch_size,)
     void* ones                      # (batch_size,)
     bint* finite                    # one for each member
@@ -77,14 +82,14 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
         scale = <real>(1 / divisor)
         few = rows < MANY
         if p.tiny:
-            gather[real](p, start, 0, rows, True, NULL)
+            gather[real](p, start, 0, rows, NULL)
             pass_tiny(p, rows, scale)
         elif few:
             pass_few(p, start, rows, scale, team, member, space)
         else:
             part(rows, team, member, &s, &s1)
             while s < s1:
-                pass_many(p, start, s, min(s + BLOCK_SAMPLES, s1), scale, space)
+                pass_block(p, &p.blocks[member], start, s, min(s + BLOCK_SAMPLES, s1), scale, space)
                 s += BLOCK_SAMPLES
         meet(team)
         value = 0
@@ -126,7 +131,8 @@ cdef class Plan:
     """Buffers and loops for training one network; the same as ``reference.Plan``, compiled."""
     cdef Training t
     cdef object arrays                  # keeps weights and velocity alive
-    cdef Arena arena
+    cdef Arena arena, block_arena
+    cdef int members                    # for which block_arena has room
     cdef bint busy
     cdef readonly Py_ssize_t batch_size
     cdef public int n_threads
@@ -147,6 +153,7 @@ cdef class Plan:
         self.batch_size, self.n_threads = batch_size, n_threads
         self.arena = Arena()
         self.arena.reserve(0)
+        self.block_arena, self.members = Arena(), 0
         self.lay_out(layers)            # counts the bytes
         self.arena.reserve(self.arena.used)
         at = self.lay_out(layers)
@@ -160,7 +167,7 @@ cdef class Plan:
         cdef list rectangles = rectangles_of(layers)
         cdef Layer layer
         cdef Layer* kept = <Layer*>arena.take(t.n_layers * sizeof(Layer))
-        cdef Matrix x = self.matrix(layers[0][0], rows), x_rows = self.matrix(rows, layers[0][0])
+        cdef Matrix x_rows = self.matrix(arena, rows, layers[0][0])
         t.layers = kept
         t.tiny = rows < MANY and all(n_in <= TINY and n_out <= TINY for n_in, n_out, _, _ in layers)
         for l, (n_in, n_out, activation, has_bias) in enumerate(layers):
@@ -169,26 +176,24 @@ cdef class Plan:
             at += n_in * n_out
             layer.bias_at = at if has_bias else -1
             at += n_out if has_bias else 0
-            layer.weight, layer.bias = self.matrix(n_out, n_in), self.matrix(1, n_out).data
+            layer.weight, layer.bias = self.matrix(arena, n_out, n_in), self.matrix(arena, 1, n_out).data
             layer.velocity, layer.bias_velocity = Matrix(NULL, 0), NULL
             if t.velocity != NULL:
-                layer.velocity, layer.bias_velocity = self.matrix(n_out, n_in), self.matrix(1, n_out).data
+                layer.velocity, layer.bias_velocity = self.matrix(arena, n_out, n_in), self.matrix(arena, 1, n_out).data
             layer.turned = layer.turned_velocity = Matrix(NULL, 0)
             if t.tiny:
-                layer.turned, layer.turned_velocity = self.matrix(n_in, n_out), self.matrix(n_in, n_out)
-            layer.x, layer.y = x, self.matrix(n_out, rows)
-            layer.dz = layer.y if l == t.n_layers - 1 else self.matrix(n_out, rows)     # once it is known, no one reads y
-            layer.x_rows, layer.y_rows, layer.dz_rows = x_rows, self.matrix(rows, n_out), self.matrix(min(rows, MANY), n_out)
-            layer.kept, layer.kept_rows = layer.y, layer.y_rows
+                layer.turned, layer.turned_velocity = self.matrix(arena, n_in, n_out), self.matrix(arena, n_in, n_out)
+            layer.x = layer.y = layer.kept = Matrix(NULL, 0)
+            layer.x_rows, layer.y_rows = x_rows, self.matrix(arena, rows if l < t.n_layers - 1 else min(rows, MANY), n_out)
+            layer.dz, layer.dz_rows = self.matrix(arena, n_out, rows), self.matrix(arena, min(rows, MANY), n_out)
             layer.keeps_input = activation in KEEPS_INPUT
-            if layer.keeps_input:
-                layer.kept, layer.kept_rows = self.matrix(n_out, rows), self.matrix(min(rows, MANY), n_out)
-            x, x_rows = layer.y, layer.y_rows
+            layer.kept_rows = self.matrix(arena, min(rows, MANY), n_out) if layer.keeps_input else layer.y_rows
+            x_rows = layer.y_rows
             if kept != NULL:
                 kept[l] = layer
-        t.target, t.target_rows = self.matrix(n_out, rows), self.matrix(rows, n_out)
+        t.target_rows = self.matrix(arena, rows, n_out)
         t.sample_loss = <double*>arena.take((rows + LINE) * sizeof(double))
-        t.ones = self.matrix(1, rows).data
+        t.ones = self.matrix(arena, 1, rows).data
         for i in range(rows if kept != NULL else 0):
             if t.is_double:
                 (<double*>t.ones)[i] = 1
@@ -204,11 +209,36 @@ cdef class Plan:
                 before += (o1 - o0) * (i1 - i0)
         return at
 
-    cdef Matrix matrix(self, Py_ssize_t rows, Py_ssize_t n):
+    cdef int lay_out_blocks(self, int members) except -1:
+        """Places of the members' own buffers."""
+        cdef Training* t = &self.t
+        cdef Arena arena = self.block_arena
+        cdef Block* blocks = <Block*>arena.take(members * sizeof(Block))
+        cdef Py_ssize_t samples = min(t.batch_size, BLOCK_SAMPLES)
+        cdef Layer* layers
+        cdef Layer layer
+        cdef Matrix x, target
+        t.blocks = blocks
+        for m in range(members):
+            layers = <Layer*>arena.take(t.n_layers * sizeof(Layer))
+            x = self.matrix(arena, t.layers[0].n_in, samples)
+            for l in range(t.n_layers):
+                layer = t.layers[l]
+                layer.x, layer.y = x, self.matrix(arena, layer.n_out, samples)
+                layer.kept = self.matrix(arena, layer.n_out, samples) if layer.keeps_input else layer.y
+                x = layer.y
+                if blocks != NULL:
+                    layers[l] = layer
+            target = self.matrix(arena, layer.n_out, samples)
+            if blocks != NULL:
+                blocks[m] = Block(layers, target)
+        return 0
+
+    cdef Matrix matrix(self, Arena arena, Py_ssize_t rows, Py_ssize_t n):
         """Rows an odd number of cache lines apart, so that columns do not crowd into few sets of the caches; rows and columns
         are padded to whole vectors."""
         cdef Py_ssize_t size = 8 if self.t.is_double else 4, lines = ceil_div(n * size, 64) | 1
-        return Matrix(self.arena.take(ceil_div(rows, LINE) * LINE * lines * 64), lines * 64 // size)
+        return Matrix(arena.take(ceil_div(rows, LINE) * LINE * lines * 64), lines * 64 // size)
 
     def run(self, cnp.ndarray x, cnp.ndarray target, order, Py_ssize_t first, Py_ssize_t last, sgd, gradients=None,
             double total=0):
@@ -234,6 +264,12 @@ cdef class Plan:
         # A barrier takes some tenths of a microsecond, waking the other threads for the run some tens.
         cdef double step = 6.0 * t.n_weights * min(t.batch_size, last - first), run = 6.0 * t.n_weights * (last - first)
         cdef int n_threads = 1 if t.tiny else team_size(run, team_size(8 * step, self.n_threads))
+        if n_threads > self.members and t.batch_size >= MANY:
+            self.block_arena = Arena()
+            self.lay_out_blocks(n_threads)      # counts the bytes
+            self.block_arena.reserve(self.block_arena.used)
+            self.lay_out_blocks(n_threads)
+            self.members = n_threads
         self.busy = True
         with nogil:
             run_team(train_team, t, n_threads)
