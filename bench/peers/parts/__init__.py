@@ -8,7 +8,7 @@ rows     a function of the number of threads that gives the rows, with their bar
 and, where some engines are shown but no bar counts them, NOT_COUNTED.
 """
 
-DEFAULT = ("training", "step", "inference", "gemm", "activations", "scaling", "momentum",)
+DEFAULT = ("training", "step", "inference", "gemm", "activations", "scaling", "momentum", "shapes",)
     "training",
     "step",
 )
