@@ -8,8 +8,5 @@ rows     a function of the number of threads that gives the rows, with their bar
 and, where some engines are shown but no bar counts them, NOT_COUNTED.
 """
 
-DEFAULT = ("training", "step", "inference", "gemm", "activations", "scaling", "momentum", "shapes",)
-    "training",
-    "step",
-)
-PARTS = DEFAULT
+DEFAULT = ("training", "step", "inference", "gemm", "activations", "scaling", "momentum", "shapes")
+PARTS = (*DEFAULT, "sweep")  # for the plots
