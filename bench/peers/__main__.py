@@ -79,15 +79,15 @@ def summary(records):
     """The mean over the training table, and how many rows reach their bars."""
     ratios = [bar["value"] for r in records if r["part"] == "training" for bar in r["bars"] if bar["number"] == "best"]
     ratios = [ratio for ratio in ratios if ratio is not None]
-    print()
     if ratios:
         mean = geometric_mean(ratios)
         print(
-            f"geometric mean of the ratios to the best peer over {len(ratios)} training rows: {mean:.2f}, bar {MEAN_BAR:g}: "
+            f"\ngeometric mean of the ratios to the best peer over {len(ratios)} training rows: {mean:.2f}, bar {MEAN_BAR:g}: "
             + (PASS if mean >= MEAN_BAR else "falls short")
         )
     counts = Counter(record["verdict"] for record in records if record["verdict"])
-    print("rows: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
+    if counts:
+        print("\nrows: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
 
 
 def _usable(chosen):

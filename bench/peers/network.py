@@ -21,7 +21,8 @@ class Network:
 
     @property
     def name(self):
-        return "-".join(map(str, self.widths)) + (f", last batch of {self.rest}" if self.rest else "")
+        last = f", the last {self.rest}" if self.rest else ""
+        return f"{'-'.join(map(str, self.widths))}, batch {self.batch}{last}"
 
     @property
     def operations_per_sample(self):

@@ -25,7 +25,7 @@ TABLE = [
 
 
 def row(network, bars, threads):
-    return Row(f"{network.name}, batch {network.batch}", network, bars, threads, network.operations, network.steps)
+    return Row(network.name, network, bars, threads, network.operations, network.steps)
 
 
 def rows(threads):
