@@ -2,18 +2,14 @@
 
 import argparse
 import importlib.util
-import json
-from collections import Counter
-from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from statistics import geometric_mean
 
-from . import table
+from . import results, table
 from .machine import describe
 from .parts import DEFAULT, PARTS
 from .processes import measure, processes, set_environment
-from .row import OWN, PASS
+from .row import OWN
 from .worker import peak
 
 # Packages that the engines need beyond NumPy; engines not named here are fastae's own, and always run.
@@ -27,7 +23,6 @@ PEERS = {
     "keras": ["keras", "jax"],
     "onnxruntime": ["onnxruntime", "onnx"],
 }
-MEAN_BAR = 3.0  # of the ratios to the best peer over the training table
 
 
 def main():
@@ -47,8 +42,8 @@ def main():
     for part in options.parts:
         records += run(part, usable, machine, options)
         if options.json:  # after each part, so that a run that is stopped leaves what it measured
-            options.json.write_text(json.dumps({"machine": machine, "rows": records}, indent=1, default=asdict) + "\n")
-    summary(records)
+            results.write(options.json, machine, records)
+    print("\n" + "\n".join(results.summary(records)))
 
 
 def run(name, usable, machine, options):
@@ -70,24 +65,8 @@ def run(name, usable, machine, options):
             values = [result.value(row, bar, gflops, not_counted) for bar in row.bars]
             verdict = result.verdict(row, gflops, not_counted)
             print(table.line(row, result, engines, values, verdict), flush=True)
-            numbers = [asdict(bar) | {"value": value} for bar, value in zip(row.bars, values, strict=True)]
-            records.append({"part": name} | asdict(row) | {"bars": numbers} | asdict(result) | {"verdict": verdict})
+            records.append(results.record(name, row, result, values, verdict))
     return records
-
-
-def summary(records):
-    """The mean over the training table, and how many rows reach their bars."""
-    ratios = [bar["value"] for r in records if r["part"] == "training" for bar in r["bars"] if bar["number"] == "best"]
-    ratios = [ratio for ratio in ratios if ratio is not None]
-    if ratios:
-        mean = geometric_mean(ratios)
-        print(
-            f"\ngeometric mean of the ratios to the best peer over {len(ratios)} training rows: {mean:.2f}, bar {MEAN_BAR:g}: "
-            + (PASS if mean >= MEAN_BAR else "falls short")
-        )
-    counts = Counter(record["verdict"] for record in records if record["verdict"])
-    if counts:
-        print("\nrows: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
 
 
 def _usable(chosen):
