@@ -51,16 +51,16 @@ def run(name, usable, machine, options):
     part = import_module(f".parts.{name}", __package__)
     not_counted = getattr(part, "NOT_COUNTED", ())
     engines = [engine for engine in part.ENGINES if engine not in PEERS or engine in usable]
-    rows = part.rows(options.threads)
+    rows = [row for i, row in enumerate(part.rows(options.threads)) if not options.cases or i in options.cases]
     records = []
+    if not rows:
+        return records
     with processes(engines) as workers:
         # Other work on the machine lowers what is measured of the peak, nothing raises it: the highest of the run counts.
         machine["peak_gflops"] = gflops = max(machine["peak_gflops"], workers[OWN].submit(peak, options.threads).result())
         print(f"\n{part.TITLE}, microseconds; peak {gflops:.0f} GFLOP/s")
         print(table.heading(engines, rows[0].bars), flush=True)
-        for number, row in enumerate(rows):
-            if options.cases and number not in options.cases:
-                continue
+        for row in rows:
             result = measure(workers, name, row, options.turns)
             values = [result.value(row, bar, gflops, not_counted) for bar in row.bars]
             verdict = result.verdict(row, gflops, not_counted)

@@ -54,19 +54,26 @@ def measure(workers, part, row, turns):
         try:
             computed[name] = worker.submit(prepare, part, name, row.case, row.threads).result()
         except Exception as error:  # whatever a library raises where it cannot run, or the end of its process
-            result.left_out[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+            result.left_out[name] = _reason(error)
     for name in [name for name in computed if name != OWN]:
         distance = _distance(computed[name], computed.get(OWN))
         if not distance <= TOLERANCE:
             result.differ[name] = f"its result is {distance:.1e} away from fastae's"
-    running = [name for name in computed if name not in result.differ]
-    best = dict.fromkeys(running, float("inf"))
+    best = {name: float("inf") for name in computed if name not in result.differ}
     for _ in range(turns):
-        for name in running:
-            best[name] = min(best[name], workers[name].submit(turn).result())
+        for name in list(best):
+            try:
+                best[name] = min(best[name], workers[name].submit(turn).result())
+            except Exception as error:
+                del best[name]
+                result.left_out[name] = _reason(error)
             time.sleep(REST)
     result.times = {name: 1e6 * seconds / row.steps for name, seconds in best.items()}
     return result
+
+
+def _reason(error):
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _distance(a, b):
