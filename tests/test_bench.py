@@ -2,6 +2,7 @@
 
 import json
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,15 @@ def test_measure_compares_then_times(monkeypatch):
     assert result.left_out == {"broken": "ValueError: takes batches of one size", "breaks": "MemoryError: too much"}
     assert set(result.differ) == {"far", "nan"}
     assert workers["far"].tasks == ["prepare"]
+
+
+def test_a_process_that_dies_is_replaced(monkeypatch):
+    monkeypatch.setattr(processes, "REST", 0)
+    dead = Worker(BrokenProcessPool("it ended"))
+    workers = {"fastae": Worker(None), "peer": dead}
+    result = processes.measure(workers, "training", row(), turns=1)
+    assert result.left_out == {"peer": "BrokenProcessPool: it ended"}
+    assert workers["peer"] is not dead
 
 
 @pytest.mark.parametrize("sizes", [(30, 16, 8), (784, 256, 64), (784, 1000, 500, 250, 30)], ids=str)

@@ -3,8 +3,10 @@
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -39,22 +41,30 @@ def set_environment(threads, isa=None):
 @contextmanager
 def processes(names):
     """A process for each name, started at its first task."""
-    workers = {name: ProcessPoolExecutor(1, mp_context=get_context("spawn")) for name in names}
-    try:
-        yield workers
-    finally:
-        for worker in workers.values():
-            worker.shutdown(cancel_futures=True)
+    with TemporaryDirectory() as cache:
+        # torch.compile finds kernels of earlier runs on disk, also those compiled for another instruction set or number of
+        # threads, and then computes wrong numbers or crashes.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+        workers = {name: _process() for name in names}
+        try:
+            yield workers
+        finally:
+            for worker in workers.values():
+                worker.shutdown(cancel_futures=True)
+
+
+def _process():
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
 
 def measure(workers, part, row, turns):
     """Compare what the engines compute, then time them in turns: ours, theirs, ours, theirs, ..."""
     computed, result = {}, Result()
-    for name, worker in workers.items():
+    for name, worker in list(workers.items()):
         try:
             computed[name] = worker.submit(prepare, part, name, row.case, row.threads).result()
         except Exception as error:  # whatever a library raises where it cannot run, or the end of its process
-            result.left_out[name] = _reason(error)
+            _leave_out(result, workers, name, error)
     for name in [name for name in computed if name != OWN]:
         distance = _distance(computed[name], computed.get(OWN))
         if not distance <= TOLERANCE:
@@ -66,14 +76,16 @@ def measure(workers, part, row, turns):
                 best[name] = min(best[name], workers[name].submit(turn).result())
             except Exception as error:
                 del best[name]
-                result.left_out[name] = _reason(error)
+                _leave_out(result, workers, name, error)
             time.sleep(REST)
     result.times = {name: 1e6 * seconds / row.steps for name, seconds in best.items()}
     return result
 
 
-def _reason(error):
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+def _leave_out(result, workers, name, error):
+    result.left_out[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+    if isinstance(error, BrokenProcessPool):  # its process died; the next row gets another
+        workers[name] = _process()
 
 
 def _distance(a, b):
