@@ -174,6 +174,8 @@ def test_records_and_summary(run):
     assert mean.endswith("2 rows: 4.00, bar 3: pass")
     assert count == "rows: 6 pass"
     assert results.summary([]) == []
+    records[0]["not_run"] = ["jax-scan"]
+    assert results.summary(records)[-1].startswith("NOT RUN: jax-scan. Each pass is only against the peers that ran")
 
 
 def test_plots(run, tmp_path):

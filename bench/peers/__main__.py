@@ -65,7 +65,8 @@ def run(name, usable, machine, options):
             values = [result.value(row, bar, gflops, not_counted) for bar in row.bars]
             verdict = result.verdict(row, gflops, not_counted)
             print(table.line(row, result, engines, values, verdict), flush=True)
-            records.append(results.record(name, row, result, values, verdict))
+            not_run = [engine for engine in part.ENGINES if engine not in engines]
+            records.append(results.record(name, row, result, values, verdict, not_run))
     return records
 
 

@@ -10,9 +10,9 @@ from .row import PASS, SHORT
 MEAN_BAR = 3.0  # of the ratios to the best peer over the training table
 
 
-def record(part, row, result, values, verdict):
+def record(part, row, result, values, verdict, not_run=()):
     bars = [asdict(bar) | {"value": value} for bar, value in zip(row.bars, values, strict=True)]
-    return {"part": part} | asdict(row) | {"bars": bars} | asdict(result) | {"verdict": verdict}
+    return {"part": part} | asdict(row) | {"bars": bars} | asdict(result) | {"verdict": verdict, "not_run": list(not_run)}
 
 
 def write(path, machine, records):
@@ -33,4 +33,9 @@ def summary(records):
     counts = Counter(record["verdict"] for record in records if record["verdict"])
     if counts:
         lines.append("rows: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
+    not_run = sorted({name for record in records for name in record["not_run"]})
+    if not_run:
+        lines.append(
+            f"NOT RUN: {', '.join(not_run)}. Each pass is only against the peers that ran: this is not the whole table"
+        )
     return lines
