@@ -67,8 +67,9 @@ def test_all_modules_have_the_names_and_arguments_of_the_reference(compiled):
     assert len(functions) == 9
     for name, function in functions.items():
         assert list(inspect.signature(getattr(compiled, name)).parameters) == list(inspect.signature(function).parameters)
-    ours, theirs = (inspect.signature(module.Plan.run).parameters for module in (compiled, reference))
-    assert [(p.name, p.default) for p in ours.values()] == [(p.name, p.default) for p in theirs.values()]
+    for name in ("Plan", "Inference"):
+        ours, theirs = (inspect.signature(getattr(module, name).run).parameters for module in (compiled, reference))
+        assert [(p.name, p.default) for p in ours.values()] == [(p.name, p.default) for p in theirs.values()]
     values = [(2, 3, 0, True)], np.zeros(9), None, 4, 0, 2
     plan = compiled.Plan(**dict(zip(inspect.signature(reference.Plan).parameters, values, strict=True)))
     assert (plan.batch_size, plan.n_threads) == (4, 2)
@@ -245,6 +246,63 @@ def test_sgd_writes_nothing_where_a_result_is_not_finite(kernels, where, dtype, 
         assert (w.tobytes(), v.tobytes()) == before
 
 
+# ---- inference -------------------------------------------------------------------------------------------------------
+
+
+def inference(module, net, weights, activation, last):
+    layers = [(n_in, n_out, activation, bias) for n_in, n_out, bias in net]
+    layers[-1] = (*net[-1][:2], last, net[-1][2])
+    return module.Inference(layers, weights)
+
+
+def check_inference(compiled, guarded, rng, x, dtype, net, activation=1, last=0, n_threads=1):
+    size = sum((n_in + bias) * n_out for n_in, n_out, bias in net)
+    weights = read_only(uniform(rng, dtype, size))
+    out, expected = guarded((len(x), net[-1][1]), dtype), np.empty((len(x), net[-1][1]))
+    assert inference(compiled, net, weights, activation, last).run(x, out, n_threads) is True
+    assert inference(reference, net, *wide(weights), activation, last).run(x, expected, 1) is True
+    np.testing.assert_allclose(out, expected, rtol=1e3 * np.finfo(dtype).eps, atol=1e3 * float(np.finfo(dtype).eps))
+
+
+@DTYPES
+@ACTIVATION_NUMBERS
+def test_inference_by_activation(compiled, activation, dtype, rng, guarded):
+    for samples in (5, 21):
+        x = uniform(rng, dtype, samples, 6)
+        check_inference(compiled, guarded, rng, x, dtype, ((6, 19, True), (19, 4, False)), activation, activation)
+
+
+@DTYPES
+@pytest.mark.parametrize("net", [((1, 1, True),), ((49, 33, True), (33, 15, False), (15, 130, True)), ((520, 3, True),)])
+def test_inference_of_any_number_of_samples(compiled, net, dtype, rng, guarded):
+    for samples in (*range(1, 50), 95, 96, 97, 192, 193, 300):
+        x = uniform(rng, dtype, samples, net[0][0])
+        for n_threads in (1, 3):
+            check_inference(compiled, guarded, rng, x, dtype, net, n_threads=n_threads)
+
+
+@DTYPES
+@pytest.mark.parametrize("source", ["uint8", "float32", "float64"])
+@each_layout
+def test_inference_reads_any_source(compiled, layout, source, dtype, rng, guarded):
+    for samples in (3, 37):
+        whole = rng.integers(0, 256, (samples, 23))
+        x = layout(whole.astype(source) if source == "uint8" else (whole / 255).astype(source))
+        check_inference(compiled, guarded, rng, x, dtype, ((23, 7, True),))
+
+
+def test_inference_tells_of_numbers_that_are_not_finite(kernels):
+    net, weights = ((5, 3, True),), np.ones(18, np.float32)
+    for samples, bad in itertools.product((4, 40), (np.nan, np.inf, -np.inf, 1e300)):
+        run = inference(kernels, net, weights, 1, 0).run
+        out = np.empty((samples, 3), np.float32)
+        for row in (0, samples - 1):
+            x = np.ones((samples, 5))
+            assert run(x, out, 2)
+            x[row, 4] = bad
+            assert not run(x, out, 2)
+
+
 # ---- the plan --------------------------------------------------------------------------------------------------------
 
 SGD = (0.2, 0.9, True, 0.01)
@@ -283,20 +341,35 @@ def check(compiled, guarded, rng):
     )
 
 
+# A plan has three paths: layers of at most 16 features and fewer than 16 samples; fewer than 16 samples; more.
+each_path = pytest.mark.parametrize(("middle", "batch"), [(9, 5), (19, 5), (9, 18)], ids=["tiny", "few", "many"])
+
+
 @DTYPES
 @ACTIVATION_NUMBERS
-def test_plan_by_activation(check, activation, dtype, rng):
-    """23 rows in batches of 5, in a shuffled order, the last batch of 3."""
-    check(uniform(rng, dtype, 23, 6), None, rng.permutation(23), dtype, activation=activation)
+@each_path
+def test_plan_by_activation(check, middle, batch, activation, dtype, rng):
+    """23 rows in batches of 5 or 18, in a shuffled order, the last batch of 3 or 5."""
+    net = ((6, middle, True), (middle, 4, False), (4, 6, True))
+    check(uniform(rng, dtype, 23, 6), None, rng.permutation(23), dtype, activation=activation, net=net, batch=batch)
 
 
 @DTYPES
 @LOSS_NUMBERS
-def test_plan_by_loss(check, loss, dtype, rng):
+@each_path
+def test_plan_by_loss(check, middle, batch, loss, dtype, rng):
     x, target = uniform(rng, dtype, 23, 6), rng.uniform(0, 1, (23, 3)).astype(dtype)
-    net, last = ((6, 7, False), (7, 3, False)), SIGMOID if LOSSES[loss] == "bce" else 0
-    for sgd in (SGD, (0.2, 0.0, False, 0.0)):
-        check(x, target, None, dtype, activation=TANH, last=last, loss=loss, net=net, sgd=sgd)
+    net, last = ((6, middle, False), (middle, 3, False)), SIGMOID if LOSSES[loss] == "bce" else 0
+    for sgd in (SGD, (0.2, 0.0, False, 0.0), (0.2, 0.0, False, 0.01), (0.2, 0.9, False, 0.0)):
+        check(x, target, None, dtype, activation=TANH, last=last, loss=loss, net=net, sgd=sgd, batch=batch)
+
+
+@DTYPES
+@pytest.mark.parametrize("batch", range(1, 51))
+def test_plan_of_any_batch(check, batch, dtype, rng):
+    """Batches from 1 to 50, and a last one of 1 sample or more."""
+    x, net = uniform(rng, dtype, batch + batch // 2 + 1, 21), ((21, 18, True), (18, 21, True))
+    check(x, None, None, dtype, net=net, batch=batch)
 
 
 @DTYPES
@@ -308,7 +381,8 @@ def test_plan_reads_any_source(check, layout, source, dtype, rng):
     x, other = (layout(a.astype(source) if source == "uint8" else (a / 255).astype(source)) for a in whole)
     before = x.copy()
     for target in (None, other, x[:, ::-1], layout(np.linspace(0, 1, 138).reshape(23, 6).astype(dtype))):
-        check(x, target, rng.integers(0, 23, 23), dtype)
+        for batch in (5, 18):
+            check(x, target, rng.integers(0, 23, 23), dtype, batch=batch)
     assert (x == before).all()
 
 
@@ -316,9 +390,19 @@ def test_plan_reads_any_source(check, layout, source, dtype, rng):
 def test_plan_of_any_width(check, dtype, rng):
     """Widths from 1 to 50: padding to whole vectors stays without effect, also where f(0) is not 0."""
     for n in range(1, 51):
-        m, x = n * 7 % 50 + 1, uniform(rng, dtype, 7, n)
+        m, x = n * 7 % 50 + 1, uniform(rng, dtype, 18, n)
         softplus = ACTIVATIONS.index("softplus")
-        check(x, None, None, dtype, activation=softplus, last=SIGMOID, net=((n, m, n % 2 == 0), (m, n, n % 3 == 0)))
+        for batch in (5, 16):
+            check(
+                x,
+                None,
+                None,
+                dtype,
+                activation=softplus,
+                last=SIGMOID,
+                net=((n, m, n % 2 == 0), (m, n, n % 3 == 0)),
+                batch=batch,
+            )
 
 
 @DTYPES
@@ -413,12 +497,14 @@ def wrong_calls(k):
         "loss": ([0, f, f, f.copy(), 1], [3], [], [3]),
         "sgd": ([v.copy(), v, v.copy(), 0.1, 0.9, False, 0.0, 1], [0, 2], [], []),
         "Plan": ([[(1, 2, 0, True)], v.copy(), v.copy(), 2, 0, 1], [1, 2], [], [2]),
+        "Inference": ([[(1, 2, 0, True)], v.copy()], [], [], []),
     }
     for name, (arguments, outputs, strided_inputs, optional) in calls.items():
         getattr(k, name)(*arguments)  # is accepted
         for place, good in enumerate(arguments):
             for what, bad in spoiled(good).items() if isinstance(good, np.ndarray) else ():
                 fine = (what == "None" and place in optional) or (what == "read-only" and place not in outputs)
+                fine = fine or (name == "Inference" and what == "float64")  # its only array gives it its dtype
                 if not fine and not (what == "gaps" and place in strided_inputs):
                     given = [*arguments[:place], bad, *arguments[place + 1 :]]
                     yield f"{name}, argument {place}: {what}", lambda name=name, given=given: getattr(k, name)(*given)
@@ -431,6 +517,13 @@ def wrong_calls(k):
                 np.ones((2, 1)), np.ones((2, 3)), None, 0, 2, (0.1, 0.0, False, 0.0)
             ),
         )
+    run = k.Inference([(4, 4, 0, False)], np.ones(16, np.float32)).run
+    run(f, f.copy(), 1)
+    for place in (0, 1):
+        for what, bad in spoiled(f).items():
+            if place == 1 or what not in ("float64", "gaps", "read-only", "longer"):
+                given = [bad if place == 0 else f, bad if place == 1 else f.copy(), 1]
+                yield f"Inference.run, argument {place}: {what}", lambda given=given: run(*given)
     plan = k.Plan([(4, 4, 0, False)], np.ones(16, np.float32), None, 2, 0, 1)
     good = [f, f.copy(), np.arange(4), 0, 4, (0.1, 0.0, False, 0.0), np.ones(16, np.float32)]
     assert plan.run(*good)[0] == 4
@@ -486,7 +579,9 @@ def touch_fences(k):
         array[...] = 0.5
         return array
 
-    for dtype, at_end, (b, i, o) in itertools.product(("f4", "f8"), (False, True), ((7, 53, 13), (5, 9, 201), (1, 1, 1))):
+    for dtype, at_end, (b, i, o) in itertools.product(
+        ("f4", "f8"), (False, True), ((7, 53, 13), (5, 9, 201), (1, 1, 1), (19, 16, 16), (33, 5, 17))
+    ):
         x, y, dy, weight, bias = (fenced(shape, dtype, at_end) for shape in ((b, i), (b, o), (b, o), (o, i), (o,)))
         flat, gradients, velocity = (fenced((i * o + o,), dtype, at_end) for _ in range(3))
         order, small = fenced((b,), "i8", at_end), fenced((b, i), "u1", at_end)
@@ -501,9 +596,12 @@ def touch_fences(k):
         k.sgd(flat, gradients, velocity, 0.1, 0.9, False, 0.0, 1)
         for loss, source in itertools.product(range(len(LOSSES)), (x, small)):
             k.loss(loss, y, dy, None, 1)
-            plan = k.Plan([(i, o, 1, True)], flat, velocity, 3, loss, 1)
-            for kept in (None, gradients):
-                plan.run(source, y, order, 0, b, (0.0, 0.0, False, 0.0), kept)
+            for batch in (3, 16):
+                plan = k.Plan([(i, o, 1, True)], flat, velocity, batch, loss, 1)
+                for kept in (None, gradients):
+                    plan.run(source, y, order, 0, b, (0.0, 0.0, False, 0.0), kept)
+        for source in (x, small):
+            k.Inference([(i, o, 1, True)], flat).run(source, y, 2)
     print("done")
 
 

@@ -45,7 +45,7 @@ cdef void forward_and_loss(const Training* p, const Block* block, Py_ssize_t s0,
 
 cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, Py_ssize_t samples, real* space) noexcept nogil:
     """The dz of the layer below := (W^T dz) f'(kept), f the activation below, for a block of samples, from column s0 of dz on."""
-    cdef Py_ssize_t i = 0, s, w
+    cdef Py_ssize_t i = 0, s, w, o
     cdef real* dz
     cdef int mr
     while i < layer.n_in:
@@ -54,6 +54,9 @@ cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, 
         while s < samples:
             w = panel[real](s, samples, NULL)
             dz = at[real](&below.dz, i, s0 + s, NULL)
+            if (i + MR) % 16 == 0:
+                for o in range(layer.n_out * s // samples, layer.n_out * (s + w) // samples):
+                    prefetch(at[real](&layer.weight, o, i + MR, NULL))
             sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_out, at[real](&layer.weight, 0, i, NULL), 1,
                      layer.weight.stride, at[real](&layer.dz, 0, s0 + s, NULL), layer.dz.stride, <const real*>NULL, dz,
                      below.dz.stride, space)
@@ -209,6 +212,9 @@ cdef bint learn_weights(const Training* p, const Rectangle* q, Py_ssize_t sample
                 fetch(<char*>(weight + r * layer.weight.stride), w * sizeof(real), True)
                 if p.sgd.momentum != 0:
                     fetch(<char*>(velocity + r * layer.weight.stride), w * sizeof(real), True)
+            if i + w < q.i1:            # a part of the next panel of x
+                for r in range(samples * (o - q.o0) // (q.o1 - q.o0), samples * (o + mr - q.o0) // (q.o1 - q.o0)):
+                    fetch(<const char*>at[real](&layer.x_rows, r, i + w, NULL), w * sizeof(real), False)
             sum_tile(mr, <int>(w // vector_lanes[real](NULL)), samples, dz + o * rs, rs, cs, at[real](&layer.x_rows, 0, i, NULL),
                      layer.x_rows.stride, <const real*>NULL, dw, w, space)
             finite &= update(&p.sgd, mr, w, weight, layer.weight.stride, velocity, dw, w)
