@@ -250,7 +250,9 @@ class Trainer:
         moved = self._parameters is not model.parameters  # the model became part of another
         if self._plan is None or self._plan.batch_size != batch_size or moved:
             self._parameters = model.parameters
-            self._plan = model.layers[0].kernels.Plan(model.shapes(), model.parameters, self._velocity, batch_size, self._loss, 1)
+            self._plan = model.layers[0].kernels.Plan(
+                model.shapes(), model.parameters, self._velocity, batch_size, self._loss, 1
+            )
         self._plan.n_threads = check_threads(self.n_threads)
         return self._plan
 

@@ -1,5 +1,5 @@
-# Training's own half of a step: samples and the gradients by them (phase 1), weights and the gradients by them (phase 2). exchange
-# moves weights between the flat arrays and their padded rows, at both ends of a run.
+# Training's own half of a step: samples and the gradients by them (phase 1), weights and the gradients by them (phase 2).
+# exchange moves weights between the flat arrays and their padded rows, at both ends of a run.
 
 cdef void gather(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, real* _) noexcept nogil:
     """Samples s0 to s1 of the batch that starts at order[start], as rows."""
@@ -16,7 +16,8 @@ cdef void gather(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t 
             fetch(p.x_source.data + row * p.x_source.row_stride, p.x_source.row_bytes, False)
 
 
-cdef void turn_samples(const Matrix* rows, Py_ssize_t n, Py_ssize_t s0, Py_ssize_t s1, const Matrix* columns, real* _) noexcept nogil:
+cdef void turn_samples(const Matrix* rows, Py_ssize_t n, Py_ssize_t s0, Py_ssize_t s1, const Matrix* columns,
+                       real* _) noexcept nogil:
     """A block's samples, rows s0 to s1, as columns; those up to a whole vector become zero."""
     cdef Py_ssize_t s, end = s0 + padded[real](s1 - s0, NULL)
     for s in range(s1, end):                                                    # what an earlier batch has left there
@@ -44,7 +45,7 @@ cdef void forward_and_loss(const Training* p, const Block* block, Py_ssize_t s0,
 
 
 cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, Py_ssize_t samples, real* space) noexcept nogil:
-    """The dz of the layer below := (W^T dz) f'(kept), f the activation below, for a block of samples, from column s0 of dz on."""
+    """The dz of the layer below := (W^T dz) f'(kept), f the activation below, for a block of samples from column s0 of dz."""
     cdef Py_ssize_t i = 0, s, w, o
     cdef real* dz
     cdef int mr
@@ -215,8 +216,8 @@ cdef bint learn_weights(const Training* p, const Rectangle* q, Py_ssize_t sample
             if i + w < q.i1:            # a part of the next panel of x
                 for r in range(samples * (o - q.o0) // (q.o1 - q.o0), samples * (o + mr - q.o0) // (q.o1 - q.o0)):
                     fetch(<const char*>at[real](&layer.x_rows, r, i + w, NULL), w * sizeof(real), False)
-            sum_tile(mr, <int>(w // vector_lanes[real](NULL)), samples, dz + o * rs, rs, cs, at[real](&layer.x_rows, 0, i, NULL),
-                     layer.x_rows.stride, <const real*>NULL, dw, w, space)
+            sum_tile(mr, <int>(w // vector_lanes[real](NULL)), samples, dz + o * rs, rs, cs,
+                     at[real](&layer.x_rows, 0, i, NULL), layer.x_rows.stride, <const real*>NULL, dw, w, space)
             finite &= update(&p.sgd, mr, w, weight, layer.weight.stride, velocity, dw, w)
             if p.gradients != NULL:
                 for r in range(mr):
@@ -233,7 +234,8 @@ cdef bint learn_biases(const Training* p, const Rectangle* q, Py_ssize_t samples
     if few:
         sum_rows(samples, padded[real](n, NULL), at[real](&layer.dz_rows, 0, q.o0, NULL), layer.dz_rows.stride, db)
     else:
-        dots(1, n, samples, at[real](&layer.dz, q.o0, 0, NULL), layer.dz.stride, <const real*>p.ones, 0, <const real*>NULL, db, 0)
+        dots(1, n, samples, at[real](&layer.dz, q.o0, 0, NULL), layer.dz.stride, <const real*>p.ones, 0, <const real*>NULL,
+             db, 0)
     if p.gradients != NULL:
         copy(n, <real*>p.gradients + layer.bias_at + q.o0, db)
     return update(&p.sgd, 1, n, <real*>layer.bias + q.o0, 0, <real*>layer.bias_velocity + q.o0, db, 0)

@@ -29,7 +29,8 @@ cdef extern from "engine.h" nogil:
                   Py_ssize_t ldx, const float* bias, float* y, Py_ssize_t ldy)
     void dots_f64(Py_ssize_t samples, Py_ssize_t n_out, Py_ssize_t n, const double* w, Py_ssize_t ldw, const double* x,
                   Py_ssize_t ldx, const double* bias, double* y, Py_ssize_t ldy)
-    bint sgd_f32(const SGD* s, Py_ssize_t rows, Py_ssize_t n, float* w, Py_ssize_t ld, float* v, const float* dw, Py_ssize_t ld_dw)
+    bint sgd_f32(const SGD* s, Py_ssize_t rows, Py_ssize_t n, float* w, Py_ssize_t ld, float* v, const float* dw,
+                 Py_ssize_t ld_dw)
     bint sgd_f64(const SGD* s, Py_ssize_t rows, Py_ssize_t n, double* w, Py_ssize_t ld, double* v, const double* dw,
                  Py_ssize_t ld_dw)
     void tiny_pass_f32(const Layer* layers, int n_layers, int loss, Py_ssize_t samples, const Matrix* target, float scale,

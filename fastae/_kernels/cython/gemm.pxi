@@ -1,10 +1,11 @@
 # C = epilogue(op(A) op(B)): the five loops around the register tile (Goto and van de Geijn, "Anatomy of high-performance
 # matrix multiplication", ACM TOMS 34(3), 2008; names of the loops as in BLIS).
 #
-# Columns of C are divided among the members of a team, or rows where columns are few, as products of their own: each packs its own B,
-# since a line that another core has just written comes as slowly as one from memory. Every element of C is a sum over k in ascending
-# order within blocks of KC, each block starting from zero, then added to the blocks before: the order depends neither on the threads
-# nor on M and N. Fewer rows than MANY, where packing would outweigh the product, are left to dots.h.
+# Columns of C are divided among the members of a team, or rows where columns are few, as products of their own: each packs
+# its own B, since a line that another core has just written comes as slowly as one from memory. Every element of C is a sum
+# over k in ascending order within blocks of KC, each block starting from zero, then added to the blocks before: the order
+# depends neither on the threads nor on M and N. Fewer rows than MANY, where packing would outweigh the product, are left to
+# dots.h.
 
 cdef extern from "engine.h" nogil:
     enum: MR
@@ -188,8 +189,8 @@ cdef void gemm(const Gemm* g, real* _) noexcept nogil:
     cdef const real* a
     cdef real* packed_b = <real*>align(g.workspace)
     cdef real* packed_a
-    # A row-major A is read in place. Not so columns that are used often, nor rows or columns a multiple of 1 KB apart, which share few
-    # sets of L1, unless they are used once or twice.
+    # A row-major A is read in place. Not so columns that are used often, nor rows or columns a multiple of 1 KB apart,
+    # which share few sets of L1, unless they are used once or twice.
     cdef Py_ssize_t stride = g.csa if g.rsa == 1 else g.rsa
     cdef bint in_place = g.N <= 2 * NR or ((g.csa == 1 or g.N <= 4 * NR) and (stride * sizeof(real)) % 1024 != 0)
     cdef bint plain = (k_blocks == 1 and g.alpha == 1 and g.beta == 0 and g.bias == NULL and g.keep == NULL and g.kept == NULL
@@ -240,7 +241,8 @@ cdef inline void* ahead(const void* p, Py_ssize_t n, real* _) noexcept nogil:
 
 cdef void gemm_part(const Gemm* g, Team* team, int member, real* _) noexcept nogil:
     """A member's columns, or rows, as a product of its own."""
-    cdef Py_ssize_t lanes = vector_lanes[real](NULL), vectors = ceil_div(g.N, lanes), tiles = ceil_div(g.M, MR), i = 0, j = 0, at
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), vectors = ceil_div(g.N, lanes), tiles = ceil_div(g.M, MR)
+    cdef Py_ssize_t i = 0, j = 0, at
     cdef Gemm own = g[0]
     if vectors >= NV * team.size or vectors > tiles:
         j = vectors * member // team.size * lanes

@@ -1,5 +1,6 @@
-# Inference: samples through all layers, the parameters read where they lie in the caller's flat array, nothing kept. Each member of a team
-# takes its samples, a block at a time, through all layers without meeting the others; few samples go as network.pxi says.
+# Inference: samples through all layers, the parameters read where they lie in the caller's flat array, nothing kept. Each
+# member of a team takes its samples, a block at a time, through all layers without meeting the others; few samples go as
+# network.pxi says.
 
 cdef struct Passage:
     bint is_double

@@ -1,9 +1,9 @@
 # Samples on their way through a network: what training and inference share.
 #
 # Weights are read where they lie, row by row, as the register tile's A; nothing is packed. Samples come in two layouts.
-#   MANY   samples or more: a feature a row, samples side by side in the lanes of vectors, so that no width wastes a lane and each
-#          product reads as B what the one before has stored. Samples are divided among the members of a team, up to BLOCK_SAMPLES at
-#          a time, so that they stay in L2 through all layers: no sample needs another.
+#   MANY samples or more: a feature a row, samples side by side in the lanes of vectors, so that no width wastes a lane and
+#          each product reads as B what the one before has stored. Samples are divided among the members of a team, up to
+#          BLOCK_SAMPLES at a time, so that they stay in L2 through all layers: no sample needs another.
 #   fewer: a sample a row, features in the lanes. Outputs are divided among the members, which meet after each layer.
 
 cdef enum:
@@ -73,7 +73,8 @@ cdef inline void fetch(const char* p, Py_ssize_t bytes, bint write) noexcept nog
             prefetch(p + i)
 
 
-cdef void turn(Py_ssize_t rows, Py_ssize_t columns, const real* source, Py_ssize_t lds, real* target, Py_ssize_t ldt) noexcept nogil:
+cdef void turn(Py_ssize_t rows, Py_ssize_t columns, const real* source, Py_ssize_t lds, real* target,
+               Py_ssize_t ldt) noexcept nogil:
     """target[c, r] := source[r, c], in whole squares of lanes."""
     cdef Py_ssize_t lanes = vector_lanes[real](NULL), r = 0, c
     while r < rows:

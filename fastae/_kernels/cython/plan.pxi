@@ -2,17 +2,18 @@
 #
 # A step has two phases, each ending in a barrier.
 #   1. Samples, as network.pxi says: gather, forward, loss and input gradients.
-#   2. Weights, as rectangles of at most BLOCK x BLOCK, divided among the members. A tile's gradient is one product over the whole
-#      batch, and the optimiser is applied to it at once.
+#   2. Weights, as rectangles of at most BLOCK x BLOCK, divided among the members. A tile's gradient is one product over the
+#      whole batch, and the optimiser is applied to it at once.
 #
-# During a run weights live in rows padded to whole vectors, an odd number of cache lines apart; the padding stays zero. The flat
-# arrays are written at the end of a run: until then they hold the weights before it, and serve to start again when a step fails.
-# The inputs of a layer are kept in both layouts: a feature a row for the forward product, a sample a row for the weights' gradient.
+# During a run weights live in rows padded to whole vectors, an odd number of cache lines apart; the padding stays zero. The
+# flat arrays are written at the end of a run: until then they hold the weights before it, and serve to start again when a
+# step fails. The inputs of a layer are kept in both layouts: a feature a row for the forward product, a sample a row for
+# the weights' gradient.
 
 cdef enum:
     TINY = 16
     BLOCK = 96                      # a multiple of every MR and NR; 36 KB of float32
-    LOSS_FEATURES = 24              # whose outputs stay in L1 for the loss; a multiple of every MR, and of 8 for the loss's sums
+    LOSS_FEATURES = 24              # whose outputs stay in L1 for the loss; a multiple of every MR, and of the loss's 8
 
 cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, inputs i0 to i1
     int layer
