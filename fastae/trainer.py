@@ -194,9 +194,8 @@ class Trainer:
         history = History()
         with _bar(epochs * len(x), progress) as bar:
             for _ in range(epochs):
-                order = self._order(len(x)) if shuffle else None
                 start = time.perf_counter()
-                history.loss.append(self._epoch(plan, x, target, order, bar))
+                history.loss.append(self._epoch(plan, x, target, shuffle, bar))
                 history.seconds.append(time.perf_counter() - start)
                 self.epochs += 1
                 if validation is not None:
@@ -209,13 +208,18 @@ class Trainer:
         self._check_values(x, target, "x", "target")
         return self._evaluate(x, target)
 
-    def _epoch(self, plan: Any, x: Array, target: Array, order: Array | None, bar: Any) -> float:
+    def _epoch(self, plan: Any, x: Array, target: Array, shuffle: bool, bar: Any) -> float:
         total, done = 0.0, 0
         sgd = self.optimizer.hyperparameters()
         while done < len(x):
             asked = min(self._steps * self.batch_size, len(x) - done)
             start = time.perf_counter()
-            taken, total = plan.run(x, target, order, done, done + asked, sgd, None, total)
+            if shuffle:  # by a function of seed and epoch, a part at a time, so that memory does not grow with the data
+                rows = np.empty(asked, np.int64)
+                self.model.layers[0].kernels.shuffled(self._key, self.epochs, len(x), done, rows)
+                taken, total = plan.run(x, target, rows, 0, asked, sgd, None, total)
+            else:
+                taken, total = plan.run(x, target, None, done, done + asked, sgd, None, total)
             seconds = time.perf_counter() - start
             self.steps += -(-taken // self.batch_size)
             done += taken
@@ -237,10 +241,6 @@ class Trainer:
             t = _check.converted(target[start : start + BLOCK], self.model.dtype, "target")
             total += self.model.layers[0].kernels.loss(self._loss, y, t, None, threads) * len(y)
         return total / len(x)
-
-    def _order(self, n: int) -> Array:
-        """The order of samples in this epoch: a function of seed and epoch alone."""
-        return np.random.Generator(np.random.Philox(key=[self._key, self.epochs])).permutation(n)
 
     def _planned(self, batch_size: int) -> Any:
         """The plan for a batch size, made anew for another one or a first momentum."""

@@ -64,7 +64,7 @@ def kept_of(rng, activation, dtype, *shape):
 
 def test_all_modules_have_the_names_and_arguments_of_the_reference(compiled):
     functions = {name: f for name, f in vars(reference).items() if inspect.isfunction(f) and not name.startswith("_")}
-    assert len(functions) == 9
+    assert len(functions) == 10
     for name, function in functions.items():
         assert list(inspect.signature(getattr(compiled, name)).parameters) == list(inspect.signature(function).parameters)
     for name in ("Plan", "Inference"):
@@ -303,6 +303,47 @@ def test_inference_tells_of_numbers_that_are_not_finite(kernels):
             assert not run(x, out, 2)
 
 
+# ---- the order of an epoch -------------------------------------------------------------------------------------------
+
+
+def order_of(module, n, first=0, last=None, key=7, epoch=0):
+    rows = np.empty((n if last is None else last) - first, np.int64)
+    module.shuffled(key, epoch, n, first, rows)
+    return rows
+
+
+def test_orders_are_permutations_and_the_same_in_all_modules(compiled):
+    for n in (*range(1, 70), 127, 128, 129, 1000, 65537):
+        order = order_of(compiled, n, key=n, epoch=n % 5)
+        assert sorted(order) == list(range(n))
+        np.testing.assert_array_equal(order, order_of(reference, n, key=n, epoch=n % 5))
+        np.testing.assert_array_equal(order[n // 3 : n - n // 4], order_of(compiled, n, n // 3, n - n // 4, n, n % 5))
+    for key, n in ((2**63 - 1, 2**62), (2**64 - 1, 2**40 + 3)):
+        far = order_of(compiled, n, n - 9, key=key, epoch=2**33)
+        assert 0 <= far.min() <= far.max() < n
+        np.testing.assert_array_equal(far, order_of(reference, n, n - 9, key=key, epoch=2**33))
+
+
+def test_the_order_is_the_one_that_is_promised(kernels):
+    """README.md says how it is computed: a seed's results must not change with a version."""
+    assert order_of(kernels, 10).tolist() == [2, 7, 3, 6, 0, 5, 1, 8, 9, 4]
+
+
+def test_orders_are_random(kernels):
+    """Each row is at each place about equally often, and which row follows which is as random."""
+    n, epochs = 13, 4000
+    orders = np.array([order_of(kernels, n, key=3, epoch=e) for e in range(epochs)])
+    expected = epochs / n
+    for pairs in (orders * n + np.arange(n), orders[:, :-1] * n + orders[:, 1:]):
+        counts = np.bincount(pairs.ravel(), minlength=n * n)
+        if pairs.shape[1] < n:  # a row does not follow itself
+            counts, expected = counts[counts > 0], epochs / n
+            assert len(counts) == n * (n - 1)
+        chi2 = np.sum((counts - expected) ** 2) / expected
+        assert abs(chi2 - len(counts)) < 6 * (2 * len(counts)) ** 0.5
+    assert len({tuple(order) for order in orders}) == epochs
+
+
 # ---- the plan --------------------------------------------------------------------------------------------------------
 
 SGD = (0.2, 0.9, True, 0.01)
@@ -517,6 +558,12 @@ def wrong_calls(k):
                 np.ones((2, 1)), np.ones((2, 3)), None, 0, 2, (0.1, 0.0, False, 0.0)
             ),
         )
+    rows = np.arange(4)
+    k.shuffled(1, 0, 9, 5, rows)
+    for bad in (rows.astype(np.int32), rows.astype(float), rows[::2], rows[None], read_only(rows), None, [0, 1]):
+        yield f"shuffled: {bad!r}", lambda bad=bad: k.shuffled(1, 0, 9, 2, bad)
+    for key, epoch, n, first in ((-1, 0, 9, 0), (1, -1, 9, 0), (2**64, 0, 9, 0), (1, 0, 9, 6), (1, 0, 9, -1), (1, 0, 3, 0)):
+        yield f"shuffled: {key, epoch, n, first}", lambda given=(key, epoch, n, first): k.shuffled(*given, rows)
     run = k.Inference([(4, 4, 0, False)], np.ones(16, np.float32)).run
     run(f, f.copy(), 1)
     for place in (0, 1):
@@ -554,7 +601,7 @@ def report_accepted(k):
             try:
                 call()
                 os._exit(1)
-            except (TypeError, ValueError, IndexError):
+            except (TypeError, ValueError, IndexError, OverflowError):
                 os._exit(0)
             except BaseException:
                 os._exit(2)

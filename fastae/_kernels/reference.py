@@ -159,6 +159,40 @@ def sgd(weight, dweight, velocity, lr, momentum, nesterov, weight_decay, n_threa
     return True
 
 
+# ---- the order of an epoch -------------------------------------------------------------------------------------------
+
+_ROUNDS = 8
+_MIX = np.array([0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
+
+
+def shuffled(key, epoch, n, first, rows):
+    """rows (int64) := the rows at the places from first on, of n rows in the order of an epoch; see README.md."""
+    if not 0 <= first <= first + len(rows) <= n:
+        raise ValueError(f"places {first} to {first + len(rows)} are not among {n} rows")
+    bits = max(2, (n - 1).bit_length())
+    low = np.uint64(bits // 2)
+    left_mask, right_mask = np.uint64((1 << (bits - bits // 2)) - 1), np.uint64((1 << (bits // 2)) - 1)
+    with np.errstate(over="ignore"):
+        keys = np.array([(key + (epoch * _ROUNDS + j + 1) * 0x9E3779B97F4A7C15) % 2**64 for j in range(_ROUNDS)], np.uint64)
+        keys = (keys ^ (keys >> np.uint64(30))) * _MIX[0]
+        keys = (keys ^ (keys >> np.uint64(27))) * _MIX[1]
+        keys ^= keys >> np.uint64(31)
+
+        def function(x, key):
+            x = (x ^ key) * _MIX[0]
+            return ((x ^ (x >> np.uint64(32))) * _MIX[1]) >> np.uint64(32)
+
+        x, outside = np.arange(first, first + len(rows), dtype=np.uint64), np.arange(len(rows))
+        while len(outside):
+            left, right = x[outside] >> low, x[outside] & right_mask
+            for j in range(0, _ROUNDS, 2):
+                left ^= function(right, keys[j]) & left_mask
+                right ^= function(left, keys[j + 1]) & right_mask
+            x[outside] = left << low | right
+            outside = outside[x[outside] >= n]
+    rows[...] = x
+
+
 # ---- the training plan -----------------------------------------------------------------------------------------------
 
 

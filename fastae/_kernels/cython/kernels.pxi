@@ -3,7 +3,7 @@
 
 cimport numpy as cnp
 from libc.math cimport isfinite
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport uint64_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 from fastae._kernels.cython._runtime cimport Team, run_team, sync
@@ -24,6 +24,7 @@ include "gemm.pxi"
 include "network.pxi"
 include "plan.pxi"
 include "inference.pxi"
+include "order.pxi"
 
 BLOCKS = MC, KC, NC                 # for tests of their edges
 
