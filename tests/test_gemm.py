@@ -85,13 +85,6 @@ def test_one_more_than_every_block(kernels, dtype, guarded, tolerance):
 
 
 @DTYPES
-def test_rows_a_multiple_of_1024_bytes_apart(kernels, dtype, guarded, tolerance):
-    """Such an A is packed even where it is used once."""
-    for k in (128, 256, 512):
-        check(kernels, guarded, tolerance, dtype, 130, 5, k)
-
-
-@DTYPES
 def test_sums_do_not_depend_on_the_size_of_the_product(compiled, dtype):
     """Equal bits for a part of a product alone: what README.md says of the order of summation."""
     a, b, _ = operands(130, 230, KC + 3, dtype)

@@ -189,10 +189,9 @@ cdef void gemm(const Gemm* g, real* _) noexcept nogil:
     cdef const real* a
     cdef real* packed_b = <real*>align(g.workspace)
     cdef real* packed_a
-    # A row-major A is read in place. Not so columns that are used often, nor rows or columns a multiple of 1 KB apart,
-    # which share few sets of L1, unless they are used once or twice.
-    cdef Py_ssize_t stride = g.csa if g.rsa == 1 else g.rsa
-    cdef bint in_place = g.N <= 2 * NR or ((g.csa == 1 or g.N <= 4 * NR) and (stride * sizeof(real)) % 1024 != 0)
+    # A row-major A is read in place, even where its rows are a multiple of 4 KB apart and share few sets of L1: L2 is fast enough.
+    # Columns are packed where they are used often.
+    cdef bint in_place = g.csa == 1 or g.N <= 4 * NR
     cdef bint plain = (k_blocks == 1 and g.alpha == 1 and g.beta == 0 and g.bias == NULL and g.keep == NULL and g.kept == NULL
                        and g.activation == IDENTITY)
     for n_block in range(ceil_div(g.N, NC)):                                            # C[:, jc:jc+nc]
