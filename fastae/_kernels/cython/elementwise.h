@@ -212,7 +212,7 @@ static void N(sum_rows)(ptrdiff_t rows, ptrdiff_t n, const REAL *a, ptrdiff_t ld
 }
 
 /* out = in, whole vectors, the last one filled up with zeros. */
-static void N(copy_padded)(ptrdiff_t n, REAL *out, const REAL *in)
+INLINE void N(copy_padded)(ptrdiff_t n, REAL *out, const REAL *in)
 {
     ptrdiff_t i = 0;
     for (; i + LANES <= n; i += LANES) N(store)(out + i, N(load)(in + i));

@@ -44,23 +44,34 @@ cdef inline void meet(Team* team) noexcept nogil:
         sync(team)
 
 
-cdef void gather_row(const Source* s, Py_ssize_t row, Py_ssize_t n, real* out) noexcept nogil:
-    cdef const char* p = s.data + row * s.row_stride
+cdef void convert_row(const Source* s, const char* p, Py_ssize_t n, real* out) noexcept nogil:
     cdef Py_ssize_t j, step = s.column_stride
-    if s.typenum == cnp.NPY_UINT8:
+    if s.typenum == cnp.NPY_UINT8 and step == 1:        # which vectors can do
+        for j in range(n):
+            out[j] = (<const unsigned char*>p)[j] * <real>(1.0 / 255)
+    elif s.typenum == cnp.NPY_UINT8:
         for j in range(n):
             out[j] = (<const unsigned char*>(p + j * step))[0] * <real>(1.0 / 255)
     elif s.typenum == cnp.NPY_FLOAT32:
-        if real is float and step == sizeof(float):
-            copy_padded(n, out, <const real*>p)
-        else:
-            for j in range(n):
-                out[j] = <real>(<const float*>(p + j * step))[0]
-    elif real is double and step == sizeof(double):
-        copy_padded(n, out, <const real*>p)
+        for j in range(n):
+            out[j] = <real>(<const float*>(p + j * step))[0]
     else:
         for j in range(n):
             out[j] = <real>(<const double*>(p + j * step))[0]
+
+
+cdef inline void gather_row(const Source* s, Py_ssize_t row, Py_ssize_t n, real* out) noexcept nogil:
+    """A row of the source; where it needs no conversion, filled up with zeros to whole vectors."""
+    cdef const char* p = s.data + row * s.row_stride
+    cdef bint plain = s.column_stride == sizeof(real)
+    if real is float:
+        plain = plain and s.typenum == cnp.NPY_FLOAT32
+    else:
+        plain = plain and s.typenum == cnp.NPY_FLOAT64
+    if plain:
+        copy_padded(n, out, <const real*>p)
+    else:
+        convert_row(s, p, n, out)
 
 
 cdef inline void fetch(const char* p, Py_ssize_t bytes, bint write) noexcept nogil:
