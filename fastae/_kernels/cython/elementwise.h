@@ -6,6 +6,16 @@
 enum { IDENTITY, RELU, LEAKY_RELU, ELU, SIGMOID, TANH, SOFTPLUS, GELU, SILU };
 enum { HALF_SQUARED, MSE, BCE, BCE_WITH_LOGITS };
 typedef double Pair __attribute__((vector_size(16)));
+
+/* The sum of n numbers, as eight interleaved sums: one alone would wait for each addition. */
+static double interleaved_sum(ptrdiff_t n, const double *p)
+{
+    double sum[8] = {0};
+    ptrdiff_t i = 0;
+    for (; i + 8 <= n; i += 8) UNROLL for (int l = 0; l < 8; l++) sum[l] += p[i + l];
+    for (; i < n; i++) sum[i % 8] += p[i];
+    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+}
 #endif
 #define LEAKY_SLOPE ((REAL)0.01)
 #define WHERE N(select_)

@@ -17,6 +17,7 @@ cdef extern from "network.h" nogil:
 cdef extern from "engine.h" nogil:
     enum: HALF_SQUARED
     enum: BCE_WITH_LOGITS
+    double interleaved_sum(Py_ssize_t n, const double* p)
     void loss_f32(int loss, Py_ssize_t rows, Py_ssize_t n, const float* y, const float* target, Py_ssize_t ld, float scale,
                   float* dy, Py_ssize_t ldd, double* row_loss)
     void loss_f64(int loss, Py_ssize_t rows, Py_ssize_t n, const double* y, const double* target, Py_ssize_t ld, double scale,

@@ -189,8 +189,8 @@ cdef void gemm(const Gemm* g, real* _) noexcept nogil:
     cdef const real* a
     cdef real* packed_b = <real*>align(g.workspace)
     cdef real* packed_a
-    # A row-major A is read in place, even where its rows are a multiple of 4 KB apart and share few sets of L1: L2 is fast enough.
-    # Columns are packed where they are used often.
+    # A row-major A is read in place, even where its rows are a multiple of 4 KB apart and share few sets of L1: L2 is fast
+    # enough. Columns are packed where they are used often.
     cdef bint in_place = g.csa == 1 or g.N <= 4 * NR
     cdef bint plain = (k_blocks == 1 and g.alpha == 1 and g.beta == 0 and g.bias == NULL and g.keep == NULL and g.kept == NULL
                        and g.activation == IDENTITY)

@@ -1,6 +1,7 @@
-# The order of an epoch's rows: a permutation of 0 .. n-1 in which every place can be asked for alone, so that no array of n is kept. A
-# Feistel network permutes the numbers of b bits, 2^b the first power of two that is not below n; what comes out at n or above goes
-# in again, until it is below (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002).
+# The order of an epoch's rows: a permutation of 0 .. n-1 in which every place can be asked for alone, so that no array of
+# n is kept. A Feistel network permutes the numbers of b bits, 2^b the first power of two that is not below n; what comes
+# out at n or above goes in again, until it is below (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA
+# 2002).
 
 cdef enum:
     ROUNDS = 8
@@ -19,7 +20,8 @@ cdef inline uint64_t round_function(uint64_t x, uint64_t key) noexcept nogil:
     return ((x ^ (x >> 32)) * <uint64_t>0x94D049BB133111EB) >> 32
 
 
-cdef inline uint64_t permuted(uint64_t x, const uint64_t* keys, int low, uint64_t left_mask, uint64_t right_mask) noexcept nogil:
+cdef inline uint64_t permuted(uint64_t x, const uint64_t* keys, int low, uint64_t left_mask,
+                              uint64_t right_mask) noexcept nogil:
     cdef uint64_t left = x >> low, right = x & right_mask
     cdef int j
     for j in range(0, ROUNDS, 2):

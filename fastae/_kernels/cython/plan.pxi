@@ -68,7 +68,7 @@ cdef Py_ssize_t first_rectangle(const Training* p, int member, int size) noexcep
 cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real* _) noexcept nogil:
     """Steps over order[first:last], from the flat weights, which stay as they are. Returns where a step failed, or last."""
     cdef Py_ssize_t q0 = first_rectangle(p, member, team.size), q1 = first_rectangle(p, member + 1, team.size)
-    cdef Py_ssize_t start = p.first, rows, s, s1, i
+    cdef Py_ssize_t start = p.first, rows, s, s1
     cdef bint few
     cdef double value, divisor, total = p.total_before
     cdef real scale
@@ -93,10 +93,7 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
                 pass_block(p, &p.blocks[member], start, s, min(s + BLOCK_SAMPLES, s1), scale, space)
                 s += BLOCK_SAMPLES
         meet(team)
-        value = 0
-        for i in range(rows):
-            value += p.sample_loss[i]
-        value /= divisor
+        value = interleaved_sum(rows, p.sample_loss) / divisor
         if not isfinite(value):
             return start
         p.finite[member] = learn_tiny[real](p, rows, NULL) if p.tiny else learn(p, rows, few, q0, q1, dw, space)
