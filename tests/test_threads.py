@@ -1,4 +1,4 @@
-"""Threads: equal bytes on any number of them, none where none is asked for, forks, callers in parallel, idleness, exit.
+"""Threads: equal bytes on any number of them and from several Python threads at once.
 
 Sizes here are above 8 times the work that kernels.pxi (WORK_PER_THREAD, 2^20 operations) asks of each thread, so that eight
 threads are used where eight are allowed; test_threads_are_started checks that they are.
@@ -11,6 +11,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,18 +29,34 @@ TASKS = Path("/proc/self/task")  # one entry for each thread
 needs_proc = pytest.mark.skipif(not TASKS.exists(), reason="needs /proc")
 
 
-def train(kernels, n_threads, dtype="float32", seed=0, epochs=2, gradients=False):
-    """Bytes of the weights after some epochs of a 64-96-64 autoencoder in batches of 128, the last of 77 rows."""
+def layers_of(widths):
+    """As Plan and Inference take them: gelu between the layers, tanh at the end, biases everywhere."""
+    last = len(widths) - 2
+    return [(n_in, n_out, TANH if i == last else GELU, True) for i, (n_in, n_out) in enumerate(pairwise(widths))]
+
+
+def train(kernels, n_threads, dtype="float32", seed=0, gradients=False, widths=(64, 96, 64), batch=128, rows=333, sgd=SGD):
+    """Bytes of the weights, velocities, gradients and loss after two epochs; by default of 64-96-64, the last batch of 77."""
     rng = np.random.default_rng(seed)
-    x = rng.uniform(0, 1, (333, 64)).astype(dtype)
-    weights = rng.uniform(-0.1, 0.1, 2 * 64 * 96 + 96 + 64).astype(dtype)
+    x = rng.uniform(0, 1, (rows, widths[0])).astype(dtype)
+    layers = layers_of(widths)
+    weights = rng.uniform(-0.1, 0.1, sum((n_in + 1) * n_out for n_in, n_out, _, _ in layers)).astype(dtype)
     velocity, kept = np.zeros_like(weights), np.zeros_like(weights)
-    layers = [(64, 96, GELU, True), (96, 64, TANH, True)]
-    plan = kernels.Plan(layers, weights, velocity, 128, LOSSES.index("mse"), n_threads)
-    for _ in range(epochs):
-        rows, total = plan.run(x, x, rng.permutation(333), 0, 333, SGD, kept if gradients else None)
-        assert rows == 333
+    plan = kernels.Plan(layers, weights, velocity if sgd[1] else None, batch, LOSSES.index("mse"), n_threads)
+    for _ in range(2):
+        done, total = plan.run(x, x, rng.permutation(rows), 0, rows, sgd, kept if gradients else None)
+        assert done == rows
     return b"".join((weights.tobytes(), velocity.tobytes(), kept.tobytes(), np.float64(total).tobytes()))
+
+
+def infer(kernels, n_threads, dtype, samples, widths):
+    """Bytes of the outputs of a network."""
+    rng = np.random.default_rng(samples)
+    layers = layers_of(widths)
+    weights = rng.uniform(-0.1, 0.1, sum((n_in + 1) * n_out for n_in, n_out, _, _ in layers)).astype(dtype)
+    x, out = rng.uniform(0, 1, (samples, widths[0])).astype(dtype), np.empty((samples, widths[-1]), dtype)
+    assert kernels.Inference(layers, weights).run(x, out, n_threads)
+    return out.tobytes()
 
 
 def multiply(kernels, n_threads, dtype="float32", seed=0):
@@ -88,6 +105,37 @@ def test_equal_bytes_on_any_number_of_threads(compiled, dtype):
     for n_threads in THREADS[1:]:
         together = all_kernels(compiled, n_threads, dtype)
         assert [name for name in alone if alone[name] != together[name]] == [], f"on {n_threads} threads"
+
+
+@DTYPES
+@pytest.mark.parametrize("sgd", [SGD, (0.05, 0.0, False, 0.0)], ids=["momentum", "plain"])
+@pytest.mark.parametrize(
+    ("widths", "batch", "rows"),
+    [  # the last batch is always one row
+        ((8, 3, 8), 1, 41),
+        ((8, 3, 8), 32, 321),
+        ((30, 16, 8, 16, 30), 64, 641),
+        ((64, 32, 8, 32, 64), 32, 321),
+        ((784, 32, 784), 64, 129),
+        ((784, 32, 784), 1, 21),
+        ((97, 53, 31, 53, 97), 50, 151),
+        ((97, 53, 31, 53, 97), 7, 57),
+        ((97, 53, 31, 53, 97), 1, 41),
+    ],
+    ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else f"{value}",
+)
+def test_training_gives_equal_bytes_on_any_number_of_threads(compiled, widths, batch, rows, sgd, dtype):
+    results = {n: train(compiled, n, dtype, widths=widths, batch=batch, rows=rows, sgd=sgd) for n in THREADS}
+    assert [n for n in THREADS if results[n] != results[1]] == []
+
+
+@DTYPES
+@pytest.mark.parametrize("widths", [(97, 53, 31), (784, 256, 64, 256, 784), (1100, 1000, 30)], ids=str)
+@pytest.mark.parametrize("samples", [1, 7, 15, 16, 50, 1000])
+def test_inference_gives_equal_bytes_on_any_number_of_threads(compiled, samples, widths, dtype):
+    """The widest network is work enough for two threads even with one sample."""
+    results = {n: infer(compiled, n, dtype, samples, widths) for n in THREADS}
+    assert [n for n in THREADS if results[n] != results[1]] == []
 
 
 def test_teams_of_changing_size(compiled):
