@@ -12,6 +12,7 @@ from types import ModuleType
 from . import _kernels
 
 MAX_THREADS = 256
+_CGROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 _backend: str | None = None
 _num_threads: int | None = None
@@ -123,13 +124,39 @@ def register_threadpoolctl() -> None:
 
 def _usable_processors() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
-    n = min(len(affinity(0)) if affinity else os.cpu_count() or 1, MAX_THREADS)
-    try:  # "max 100000" or "200000 100000": microseconds of processor time in each period
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        n = min(n, max(1, ceil(int(quota) / int(period))))
-    except (OSError, ValueError):
-        pass
-    return n
+    n = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(n, MAX_THREADS, max(1, ceil(_quota())))
+
+
+def _quota() -> float:
+    """Processors' worth of time that the control groups of this process allow: its own, and all those around them.
+
+    A container sees its group as the root of the tree, under whatever path the host gave it; missing folders allow anything.
+    """
+    try:
+        lines = _MEMBERSHIP.read_text().splitlines()
+    except OSError:
+        lines = []
+    allowed = [float(MAX_THREADS)]
+    for line in (*lines, "0::/"):
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):  # version 1 has a tree for each set of controllers
+            continue
+        for root in {_CGROUPS / name for name in (controllers, "cpu" if controllers else "")}:
+            group = root / path.lstrip("/")
+            allowed += [_quota_of(folder) for folder in (group, *group.parents) if folder.is_relative_to(root)]
+    return min(allowed)
+
+
+def _quota_of(group: Path) -> float:
+    for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):  # versions 2 and 1
+        try:  # "200000 100000": microseconds of processor time in each period; "max" or -1: any
+            quota, period = map(int, " ".join((group / name).read_text() for name in names).split())
+            if quota > 0:
+                return quota / period
+        except (OSError, ValueError, ZeroDivisionError):
+            pass
+    return float(MAX_THREADS)
 
 
 def processor_name() -> str:
