@@ -7,7 +7,7 @@ from .autoencoder import Autoencoder
 from .layers import Linear, Sequential
 from .optim import SGD
 from .persistence import load, save
-from .settings import get_backend, get_num_threads, set_backend, set_num_threads, show_versions
+from .settings import get_backend, get_num_threads, register_threadpoolctl, set_backend, set_num_threads, show_versions
 from .trainer import DivergenceError, History, Trainer
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "get_num_threads",
     "load",
     "ops",
+    "register_threadpoolctl",
     "save",
     "set_backend",
     "set_num_threads",

@@ -4,13 +4,15 @@ import os
 import platform
 import sys
 import warnings
+from contextlib import suppress
 from math import ceil
 from pathlib import Path
 from types import ModuleType
 
 from . import _kernels
 
-_MAX_THREADS = 256
+MAX_THREADS = 256
+_CGROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 _backend: str | None = None
 _num_threads: int | None = None
@@ -72,7 +74,7 @@ def get_num_threads() -> int:
         for name in ("FASTAE_NUM_THREADS", "OMP_NUM_THREADS"):
             value = os.environ.get(name, "").partition(",")[0]  # OpenMP: one number for each level of nesting
             if value.isascii() and value.isdigit() and int(value) > 0:
-                _num_threads = min(int(value), _MAX_THREADS)
+                _num_threads = min(int(value), MAX_THREADS)
                 break
         else:
             _num_threads = _usable_processors()
@@ -93,20 +95,68 @@ def check_threads(n: int | None) -> int:
         return get_num_threads()
     if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"n_threads takes an integer, got {n!r}")
-    if not 1 <= n <= _MAX_THREADS:
-        raise ValueError(f"n_threads takes 1 to {_MAX_THREADS}, got {n}")
+    if not 1 <= n <= MAX_THREADS:
+        raise ValueError(f"n_threads takes 1 to {MAX_THREADS}, got {n}")
     return int(n)
+
+
+def register_threadpoolctl() -> None:
+    """Let threadpoolctl list fastae and limit its default number of threads.
+
+    ``import fastae`` does it where threadpoolctl was imported before; call this where it is imported later. Limits are of the
+    process, as those of :func:`set_num_threads`, and yield to an ``n_threads`` that is given explicitly.
+
+    Raises
+    ------
+    ImportError
+        threadpoolctl or the Cython backend is missing.
+
+    Examples
+    --------
+    >>> import threadpoolctl, fastae
+    >>> fastae.register_threadpoolctl()
+    >>> with threadpoolctl.threadpool_limits(1, user_api="fastae"):
+    ...     fastae.get_num_threads()
+    1
+    """
+    from . import _threadpoolctl  # noqa: F401
 
 
 def _usable_processors() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
-    n = min(len(affinity(0)) if affinity else os.cpu_count() or 1, _MAX_THREADS)
-    try:  # "max 100000" or "200000 100000": microseconds of processor time in each period
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        n = min(n, max(1, ceil(int(quota) / int(period))))
-    except (OSError, ValueError):
-        pass
-    return n
+    n = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(n, MAX_THREADS, max(1, ceil(_quota())))
+
+
+def _quota() -> float:
+    """Processors' worth of time that the control groups of this process allow: its own, and all those around them.
+
+    A container sees its group as the root of the tree, under whatever path the host gave it; missing folders allow anything.
+    """
+    try:
+        lines = _MEMBERSHIP.read_text().splitlines()
+    except OSError:
+        lines = []
+    allowed = [float(MAX_THREADS)]
+    for line in (*lines, "0::/"):
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):  # version 1 has a tree for each set of controllers
+            continue
+        for root in {_CGROUPS / name for name in (controllers, "cpu" if controllers else "")}:
+            group = root / path.lstrip("/")
+            allowed += [_quota_of(folder) for folder in (group, *group.parents) if folder.is_relative_to(root)]
+    return min(allowed)
+
+
+def _quota_of(group: Path) -> float:
+    for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):  # versions 2 and 1
+        try:  # "200000 100000": microseconds of processor time in each period; "max" or -1: any
+            quota, period = map(int, " ".join((group / name).read_text() for name in names).split())
+            if quota > 0:
+                return quota / period
+        except (OSError, ValueError, ZeroDivisionError):
+            pass
+    return float(MAX_THREADS)
 
 
 def processor_name() -> str:
@@ -154,3 +204,8 @@ def show_versions() -> None:
     width = max(map(len, rows))
     for name, value in rows.items():
         print(f"{name:<{width}}  {value}")
+
+
+if hasattr(sys.modules.get("threadpoolctl"), "register"):  # since 3.2
+    with suppress(ImportError):
+        register_threadpoolctl()

@@ -104,6 +104,48 @@ def test_threads_of_the_affinity():
     assert run(code)[0] == "1\n"
 
 
+@pytest.mark.parametrize(
+    ("membership", "files", "threads"),
+    [
+        ("0::/", {}, 64),
+        ("0::/", {"cpu.max": "max 100000"}, 64),
+        ("0::/", {"cpu.max": "200000 100000"}, 2),
+        ("0::/", {"cpu.max": "150000 100000"}, 2),
+        ("0::/", {"cpu.max": "5000 100000"}, 1),
+        ("0::/", {"cpu.max": "nonsense"}, 64),
+        ("0::/", {"cpu.max": "100000 0"}, 64),
+        ("0::/a/b", {"a/b/cpu.max": "300000 100000", "a/cpu.max": "max 100000"}, 3),
+        ("0::/a/b", {"a/b/cpu.max": "max 100000", "a/cpu.max": "500000 100000"}, 5),
+        ("0::/a/b", {"a/b/cpu.max": "900000 100000", "a/cpu.max": "400000 100000", "cpu.max": "800000 100000"}, 4),
+        ("0::/a", {"other/cpu.max": "100000 100000"}, 64),
+        ("0::/host/path/of/a/container", {"cpu.max": "600000 100000"}, 6),
+        ("0::/../../elsewhere", {"cpu.max": "600000 100000"}, 6),
+        (None, {"cpu.max": "600000 100000"}, 6),
+        ("4:cpu:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 64),
+        ("4:cpu:/", {"cpu/cpu.cfs_quota_us": "250000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ("4:cpu:/", {"cpu/cpu.cfs_quota_us": "250000"}, 64),
+        (
+            "5:memory:/m\n4:cpu,cpuacct:/a:b/c\n1:name=systemd:/s\n0::/u",  # both versions; a path with a colon
+            {"cpu,cpuacct/a:b/cpu.cfs_quota_us": "50000", "cpu,cpuacct/a:b/cpu.cfs_period_us": "10000"},
+            5,
+        ),
+        ("4:cpuacct,cpu:/a", {"cpu/a/cpu.cfs_quota_us": "70000", "cpu/a/cpu.cfs_period_us": "10000"}, 7),
+        ("4:cpuset:/", {"cpuset/cpu.cfs_quota_us": "10000", "cpuset/cpu.cfs_period_us": "10000"}, 64),
+    ],
+)
+def test_threads_of_the_quota(monkeypatch, tmp_path, membership, files, threads):
+    """Of both versions of control groups; of 64 processors."""
+    for name, text in files.items():
+        (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cgroup" / name).write_text(text + "\n")
+    if membership:
+        (tmp_path / "membership").write_text(membership + "\n")
+    monkeypatch.setattr(settings, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(settings, "_MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64), raising=False)
+    assert settings._usable_processors() == threads
+
+
 # ---- backends --------------------------------------------------------------------------------------------------------
 
 

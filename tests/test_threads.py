@@ -1,17 +1,12 @@
-"""Threads: equal bytes on any number of them, none where none is asked for, forks, callers in parallel, idleness, exit.
+"""Threads: equal bytes on any number of them and from several Python threads at once.
 
 Sizes here are above 8 times the work that kernels.pxi (WORK_PER_THREAD, 2^20 operations) asks of each thread, so that eight
-threads are used where eight are allowed; test_threads_are_started checks that they are.
+threads are used where eight are allowed; test_threads_are_started in test_processes.py checks that they are.
 """
 
-import importlib
-import multiprocessing
-import subprocess
-import sys
 import threading
-import warnings
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -23,23 +18,36 @@ DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 THREADS = (1, 2, 3, 5, 8)
 SGD = (0.05, 0.9, True, 0.001)
 GELU, TANH = ACTIVATIONS.index("gelu"), ACTIVATIONS.index("tanh")
-needs_fork = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
-TASKS = Path("/proc/self/task")  # one entry for each thread
-needs_proc = pytest.mark.skipif(not TASKS.exists(), reason="needs /proc")
 
 
-def train(kernels, n_threads, dtype="float32", seed=0, epochs=2, gradients=False):
-    """Bytes of the weights after some epochs of a 64-96-64 autoencoder in batches of 128, the last of 77 rows."""
+def layers_of(widths):
+    """As Plan and Inference take them: gelu between the layers, tanh at the end, biases everywhere."""
+    last = len(widths) - 2
+    return [(n_in, n_out, TANH if i == last else GELU, True) for i, (n_in, n_out) in enumerate(pairwise(widths))]
+
+
+def train(kernels, n_threads, dtype="float32", seed=0, gradients=False, widths=(64, 96, 64), batch=128, rows=333, sgd=SGD):
+    """Bytes of the weights, velocities, gradients and loss after two epochs; by default of 64-96-64, the last batch of 77."""
     rng = np.random.default_rng(seed)
-    x = rng.uniform(0, 1, (333, 64)).astype(dtype)
-    weights = rng.uniform(-0.1, 0.1, 2 * 64 * 96 + 96 + 64).astype(dtype)
+    x = rng.uniform(0, 1, (rows, widths[0])).astype(dtype)
+    layers = layers_of(widths)
+    weights = rng.uniform(-0.1, 0.1, sum((n_in + 1) * n_out for n_in, n_out, _, _ in layers)).astype(dtype)
     velocity, kept = np.zeros_like(weights), np.zeros_like(weights)
-    layers = [(64, 96, GELU, True), (96, 64, TANH, True)]
-    plan = kernels.Plan(layers, weights, velocity, 128, LOSSES.index("mse"), n_threads)
-    for _ in range(epochs):
-        rows, total = plan.run(x, x, rng.permutation(333), 0, 333, SGD, kept if gradients else None)
-        assert rows == 333
+    plan = kernels.Plan(layers, weights, velocity if sgd[1] else None, batch, LOSSES.index("mse"), n_threads)
+    for _ in range(2):
+        done, total = plan.run(x, x, rng.permutation(rows), 0, rows, sgd, kept if gradients else None)
+        assert done == rows
     return b"".join((weights.tobytes(), velocity.tobytes(), kept.tobytes(), np.float64(total).tobytes()))
+
+
+def infer(kernels, n_threads, dtype, samples, widths):
+    """Bytes of the outputs of a network."""
+    rng = np.random.default_rng(samples)
+    layers = layers_of(widths)
+    weights = rng.uniform(-0.1, 0.1, sum((n_in + 1) * n_out for n_in, n_out, _, _ in layers)).astype(dtype)
+    x, out = rng.uniform(0, 1, (samples, widths[0])).astype(dtype), np.empty((samples, widths[-1]), dtype)
+    assert kernels.Inference(layers, weights).run(x, out, n_threads)
+    return out.tobytes()
 
 
 def multiply(kernels, n_threads, dtype="float32", seed=0):
@@ -90,6 +98,37 @@ def test_equal_bytes_on_any_number_of_threads(compiled, dtype):
         assert [name for name in alone if alone[name] != together[name]] == [], f"on {n_threads} threads"
 
 
+@DTYPES
+@pytest.mark.parametrize("sgd", [SGD, (0.05, 0.0, False, 0.0)], ids=["momentum", "plain"])
+@pytest.mark.parametrize(
+    ("widths", "batch", "rows"),
+    [  # the last batch is always one row
+        ((8, 3, 8), 1, 41),
+        ((8, 3, 8), 32, 321),
+        ((30, 16, 8, 16, 30), 64, 641),
+        ((64, 32, 8, 32, 64), 32, 321),
+        ((784, 32, 784), 64, 129),
+        ((784, 32, 784), 1, 21),
+        ((97, 53, 31, 53, 97), 50, 151),
+        ((97, 53, 31, 53, 97), 7, 57),
+        ((97, 53, 31, 53, 97), 1, 41),
+    ],
+    ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else f"{value}",
+)
+def test_training_gives_equal_bytes_on_any_number_of_threads(compiled, widths, batch, rows, sgd, dtype):
+    results = {n: train(compiled, n, dtype, widths=widths, batch=batch, rows=rows, sgd=sgd) for n in THREADS}
+    assert [n for n in THREADS if results[n] != results[1]] == []
+
+
+@DTYPES
+@pytest.mark.parametrize("widths", [(97, 53, 31), (784, 256, 64, 256, 784), (1100, 1000, 30)], ids=str)
+@pytest.mark.parametrize("samples", [1, 7, 15, 16, 50, 1000])
+def test_inference_gives_equal_bytes_on_any_number_of_threads(compiled, samples, widths, dtype):
+    """The widest network is work enough for two threads even with one sample."""
+    results = {n: infer(compiled, n, dtype, samples, widths) for n in THREADS}
+    assert [n for n in THREADS if results[n] != results[1]] == []
+
+
 def test_teams_of_changing_size(compiled):
     """Workers that sat out one team are in the next: many short jobs, each on another number of threads."""
     product, weights = multiply(compiled, 1), train(compiled, 1)
@@ -114,126 +153,23 @@ def test_python_threads_at_once(compiled, callers):
             assert results == [expected[seed]] * 5
 
 
-# ---- forks -----------------------------------------------------------------------------------------------------------
+def test_models_in_python_threads_at_once():
+    """Each thread trains a model of its own, and all encode with one that they share."""
+    x = np.random.default_rng(0).random((700, 128), "float32")
+    shared = fastae.Autoencoder([128, 96, 32], "tanh", seed=99)
 
+    def work(seed, n_threads=2):
+        model = fastae.Autoencoder([128, 96, 32], seed=seed)
+        trainer = fastae.Trainer(model, fastae.SGD(0.5, 0.9), batch_size=100, seed=seed, n_threads=n_threads)
+        results = []
+        for _ in range(5):
+            results += trainer.fit(x, epochs=2).loss
+            results += [shared.encode(x[: seed + n], n_threads=n_threads).tobytes() for n in (1, 15, 100, 690)]
+        return [*results, model.parameters.tobytes()]
 
-def train_and_multiply(module, seed):
-    kernels = importlib.import_module(module)
-    return train(kernels, 2, seed=seed), multiply(kernels, 3, seed=seed)
-
-
-def in_child(module, seed):
-    result = train_and_multiply(module, seed)
-    if TASKS.exists():
-        assert len(list(TASKS.iterdir())) == 3, "the child started no threads of its own"
-    return result
-
-
-def train_in_children(module):
-    """What three children give that are forked now and train at once; a child that hangs is an error."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)  # that is what is tested
-        with multiprocessing.get_context("fork").Pool(3) as pool:
-            return pool.starmap_async(in_child, [(module, seed) for seed in range(3)], chunksize=1).get(60)
-
-
-@needs_fork
-def test_children_of_a_process_that_has_trained(compiled):
-    expected = [train_and_multiply(compiled.__name__, seed) for seed in range(3)]
-    assert train_in_children(compiled.__name__) == expected
-    assert [train_and_multiply(compiled.__name__, seed) for seed in range(3)] == expected  # the parent's threads go on
-
-
-@needs_fork
-def test_children_of_a_process_that_is_training(compiled):
-    """The pool is taken at the moment of the fork; the child must not wait for threads that it does not have."""
-    expected, stop = [train_and_multiply(compiled.__name__, seed) for seed in range(3)], threading.Event()
-
-    def keep_busy():
-        while not stop.is_set():
-            train(compiled, 2)
-
-    busy = threading.Thread(target=keep_busy)
-    busy.start()
-    try:
-        assert train_in_children(compiled.__name__) == expected
-    finally:
-        stop.set()
-        busy.join()
-
-
-# ---- processes of their own ------------------------------------------------------------------------------------------
-
-PROLOGUE = """
-import os, sys, threading, time
-sys.path.append(os.getcwd())
-import test_threads
-from fastae._kernels import cython
-kernels = cython.kernels()
-def threads():
-    return len(os.listdir("/proc/self/task"))
-"""
-
-
-def run_in_process(code):
-    """Lines that the code prints; it must end with 0 and nothing on stderr."""
-    command = [sys.executable, "-P", "-W", "error", "-c", PROLOGUE + code]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.split()
-
-
-@needs_proc
-def test_threads_are_started():
-    """None for one thread, seven for eight and no more later: so the tests above do use threads."""
-    before, after_one, after_eight, later = map(
-        int,
-        run_in_process("""
-print(threads())
-test_threads.all_kernels(kernels, 1, "float32")
-print(threads())
-for part in (test_threads.multiply, test_threads.train):
-    part(kernels, 8)
-print(threads())
-test_threads.all_kernels(kernels, 3, "float64")
-print(threads())
-"""),
-    )
-    assert after_one == before
-    assert after_eight == later == before + 7
-
-
-@needs_proc
-def test_small_work_starts_no_thread():
-    before, after = run_in_process("""
-import numpy as np
-a = np.ones((20, 20))
-print(threads())
-kernels.matmul(a, a, a.copy(), 1.0, 0.0, 8)
-kernels.activate(1, a, a, 8)
-print(threads())
-""")
-    assert before == after
-
-
-def test_idle_threads_use_no_processor_time():
-    """After a fit, workers spin for some microseconds and then sleep: less than 2 % of the time that nothing is done."""
-    share = run_in_process("""
-test_threads.train(kernels, 2)
-used, start = time.process_time(), time.perf_counter()
-time.sleep(0.4)
-print((time.process_time() - used) / (time.perf_counter() - start))
-""")
-    assert float(share[0]) < 0.02
-
-
-BUSY = "threading.Thread(target=lambda: [test_threads.train(kernels, 2) for _ in range(10**6)], daemon=True).start()"
-
-
-@pytest.mark.parametrize("ending", ["", "sys.exit(0)", "os._exit(0)", BUSY], ids=["end", "sys.exit", "os._exit", "busy"])
-def test_exit_right_after_use(ending):
-    """Also while a daemon thread trains."""
-    assert run_in_process(f"test_threads.train(kernels, 5)\nprint('done', flush=True)\n{ending}\n") == ["done"]
+    alone = [work(seed, 1) for seed in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(8))) == alone
 
 
 def test_one_trainer_in_two_threads_is_refused():

@@ -31,6 +31,9 @@ static struct {
     Worker worker[MAX_THREADS];
 } pool = {.taken = ATOMIC_FLAG_INIT, .team.lock = PTHREAD_MUTEX_INITIALIZER, .team.wake = PTHREAD_COND_INITIALIZER};
 
+/* By this threadpoolctl knows the library. */
+__attribute__((visibility("default"))) const char fastae_pool = 1;
+
 static inline void relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
