@@ -10,6 +10,7 @@ cdef extern from "stdlib.h" nogil:
 cdef enum:
     MAX_TEAM = 256
     WORK_PER_THREAD = 1 << 20       # floating-point operations that outweigh waking a thread, some 10 us
+    AWAKE = 8                       # and this part of them, sharing them with a thread that is awake, 1 us
     PACK_OPERATIONS = 16            # in the time of which one element of B is packed
 
 
@@ -19,6 +20,15 @@ cdef inline void* align(void* p) noexcept nogil:
 
 cdef inline int team_size(double operations, int n_threads) noexcept nogil:
     return max(1, min(n_threads, MAX_TEAM, <int>min(operations / WORK_PER_THREAD, MAX_TEAM)))
+
+
+cdef inline void run_for(double operations, int n_threads, TeamFunction function, void* job) noexcept nogil:
+    """Runs a job on as many threads as it is worth, at most n_threads."""
+    cdef int n = team_size(operations, n_threads)
+    if n > 1:
+        run_team(function, job, n)
+    else:
+        run_small_team(function, job, team_size(AWAKE * operations, n_threads))
 
 
 cdef class Arena:

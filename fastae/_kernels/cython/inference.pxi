@@ -175,7 +175,8 @@ cdef class Inference:
             raise ValueError(f"x of shape {(<object>x).shape} does not fit a network of {self.layers[0].n_in} inputs")
         p.out = <char*>writable(out, self.is_double, 2, p.samples, self.layers[self.n_layers - 1].n_out)
         p.finite = finite
-        n_threads = team_size(2.0 * self.n_weights * p.samples, n_threads)
+        cdef double operations = 2.0 * self.n_weights * p.samples
+        n_threads = team_size(AWAKE * operations, n_threads)
         if p.samples >= MANY:
             n_threads = min(n_threads, <int>min(ceil_div(p.samples, LINE), MAX_TEAM))
         for m in range(n_threads):
@@ -184,7 +185,7 @@ cdef class Inference:
         arena.reserve(n_threads * inference_bytes(&p, 1))   # a team may turn out smaller
         p.workspace = arena.block
         with nogil:
-            run_team(infer_team, &p, n_threads)
+            run_for(operations, n_threads, infer_team, &p)
         if len(spare) < 4:
             spare.append(arena)
         return all([finite[m] for m in range(n_threads)])

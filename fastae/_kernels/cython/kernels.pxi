@@ -6,7 +6,7 @@ from libc.math cimport isfinite
 from libc.stdint cimport uint64_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
-from fastae._kernels.cython._runtime cimport Team, run_team, sync
+from fastae._kernels.cython._runtime cimport Team, TeamFunction, run_small_team, run_team, sync
 
 from time import perf_counter
 
@@ -36,11 +36,12 @@ def info():
 
 cdef int run_product(Gemm* g, int n_threads) except -1:
     cdef Arena arena = spare.pop() if spare else Arena()
-    n_threads = team_size((2.0 * g.M + PACK_OPERATIONS) * g.N * g.K, n_threads)
+    cdef double operations = (2.0 * g.M + PACK_OPERATIONS) * g.N * g.K
+    n_threads = team_size(AWAKE * operations, n_threads)
     arena.reserve(n_threads * workspace_bytes(g))
     g.workspace = arena.block
     with nogil:
-        run_team(gemm_team, g, n_threads)
+        run_for(operations, n_threads, gemm_team, g)
     if len(spare) < 4:
         spare.append(arena)
     return 0
@@ -126,9 +127,8 @@ def linear_grad_weight(cnp.ndarray dz, cnp.ndarray x, cnp.ndarray dweight, dbias
     g.C, g.ldc = writable(dweight, g.is_double, 2, g.M, g.N), g.N
     if dbias is not None:
         c = Columns(contiguous(dz, g.is_double, 2, g.K, g.M), vector(dbias, g.is_double, g.M), g.K, g.M, g.is_double)
-        n_threads = team_size(2.0 * g.M * g.N * g.K, n_threads)
         with nogil:
-            run_team(columns_team, &c, n_threads)
+            run_for(4.0 * g.K * g.M, n_threads, columns_team, &c)
     run_product(&g, n_threads)
 
 
@@ -165,9 +165,8 @@ cdef int over_elements(int activation, kept, cnp.ndarray source, cnp.ndarray out
     r.out = writable(out, double_, 2, rows, n)
     if kept is not None:
         r.kept = contiguous(kept, double_, 2, rows, n)
-    n_threads = team_size(16.0 * r.n, n_threads)
     with nogil:
-        run_team(elements_team, &r, n_threads)
+        run_for(16.0 * r.n, n_threads, elements_team, &r)
     return 0
 
 
