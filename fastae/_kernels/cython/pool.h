@@ -6,6 +6,7 @@
  * with the same result, since no kernel's order of summation depends on the number of threads. After fork the child has no
  * workers and starts its own. Workers block all signals and never touch Python.
  */
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
@@ -13,6 +14,7 @@
 
 #define MAX_THREADS 256
 #define SPIN_NANOSECONDS 50000
+#define COUNT_NANOSECONDS 100000000 /* between counts of the processors */
 
 typedef struct Worker {
     atomic_uint ticket; /* raised by the caller for each job */
@@ -25,6 +27,7 @@ typedef struct Worker {
 static struct {
     atomic_flag taken;
     int workers, processors;
+    long looked;                    /* when processors was counted */
     TeamFunction function;
     void *job;
     Team team;
@@ -50,16 +53,15 @@ static long nanoseconds(void)
     return t.tv_sec * 1000000000L + t.tv_nsec;
 }
 
-/* Spins until *value differs from old: 1, or 0 when the time is up. The clock is read every 32 pauses. */
-static int spin_while(atomic_uint *value, unsigned old, long spin)
+/* Spins until *value differs from old: 1, or 0 when the time has come. The clock is read every 32 pauses. */
+static int spin_until(atomic_uint *value, unsigned old, long end)
 {
-    if (spin == 0) return atomic_load(value) != old;
-    for (long end = nanoseconds() + spin; nanoseconds() < end;)
+    while (nanoseconds() < end)
         for (int i = 0; i < 32; i++) {
             if (atomic_load_explicit(value, memory_order_acquire) != old) return 1;
             relax();
         }
-    return 0;
+    return atomic_load(value) != old;
 }
 
 /* All members wait here for each other. What each wrote before is seen by all after. */
@@ -67,7 +69,8 @@ static void team_sync(Team *team)
 {
     const int size = team->size; /* read before arriving: once all have, the caller may change it for the next job */
     if (size == 1) return;
-    unsigned generation = atomic_load(&team->generation);
+    const unsigned generation = atomic_load(&team->generation);
+    long start;
     if (atomic_fetch_add(&team->arrived, 1) + 1 == size) {
         atomic_store(&team->arrived, 0);
         atomic_fetch_add(&team->generation, 1);
@@ -76,7 +79,7 @@ static void team_sync(Team *team)
             pthread_cond_broadcast(&team->wake);
             pthread_mutex_unlock(&team->lock);
         }
-    } else if (!spin_while(&team->generation, generation, team->spin)) {
+    } else if (start = nanoseconds(), !spin_until(&team->generation, generation, start + team->spin)) {
         pthread_mutex_lock(&team->lock);
         atomic_fetch_add(&team->sleepers, 1);
         while (atomic_load(&team->generation) == generation) pthread_cond_wait(&team->wake, &team->lock);
@@ -89,7 +92,7 @@ static void *worker_main(void *arg)
 {
     Worker *self = arg;
     for (unsigned ticket = 0;; ticket++) {
-        if (!spin_while(&self->ticket, ticket, pool.team.spin)) {
+        if (!spin_until(&self->ticket, ticket, nanoseconds() + pool.team.spin)) {
             pthread_mutex_lock(&self->lock);
             atomic_store(&self->asleep, 1);
             while (atomic_load(&self->ticket) == ticket) pthread_cond_wait(&self->wake, &self->lock);
@@ -126,11 +129,23 @@ static void pool_grow(int n)
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
+/* The processors that this thread may use now: the affinity of a process can change. */
+static void count_processors(long now)
+{
+#ifdef __linux__
+    cpu_set_t set;
+    if (now - pool.looked < COUNT_NANOSECONDS) return;
+    pool.looked = now;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) pool.processors = CPU_COUNT(&set);
+#endif
+}
+
 /* Runs function(job, team, 0 .. size-1) on at most n threads, and returns when all have finished. */
 static void pool_run(TeamFunction function, void *job, int n)
 {
     if (n > MAX_THREADS) n = MAX_THREADS;
     if (n > 1 && !atomic_flag_test_and_set(&pool.taken)) {
+        count_processors(nanoseconds());
         pool_grow(n - 1);
         if (pool.workers < n - 1) n = pool.workers + 1;
         pool.function = function;
@@ -159,6 +174,7 @@ static void pool_after_fork(void) /* in the child, where only the calling thread
 {
     atomic_flag_clear(&pool.taken);
     pool.workers = 0;
+    pool.looked = 0;
     memset(&pool.team, 0, sizeof pool.team);
     pthread_mutex_init(&pool.team.lock, NULL);
     pthread_cond_init(&pool.team.wake, NULL);
