@@ -15,6 +15,8 @@
 #define MAX_THREADS 256
 #define SPIN_NANOSECONDS 50000
 #define COUNT_NANOSECONDS 100000000 /* between counts of the processors */
+#define JUDGE_NANOSECONDS 20000000  /* several turns of a scheduler */
+#define ALONE_NANOSECONDS 200000000 /* ten times as much, so that trying again costs little */
 
 typedef struct Worker {
     atomic_uint ticket; /* raised by the caller for each job */
@@ -28,6 +30,8 @@ static struct {
     atomic_flag taken;
     int workers, processors;
     long looked;                    /* when processors was counted */
+    long time, limit;               /* of jobs since the last judgement: how long they took, and may have waited; see judge */
+    atomic_long alone_until;
     TeamFunction function;
     void *job;
     Team team;
@@ -85,6 +89,7 @@ static void team_sync(Team *team)
         while (atomic_load(&team->generation) == generation) pthread_cond_wait(&team->wake, &team->lock);
         atomic_fetch_sub(&team->sleepers, 1);
         pthread_mutex_unlock(&team->lock);
+        atomic_fetch_add(&team->waited, nanoseconds() - start);
     }
 }
 
@@ -140,12 +145,26 @@ static void count_processors(long now)
 #endif
 }
 
+/* Where other processes take the processors in turns, members rarely run at the same time: each barrier then lasts until the
+ * scheduler's next turn, milliseconds, and a team is many times slower than one thread. Of a team that has its processors at
+ * least one member is at work at any time, so that together they wait for at most size - 1 times the time. A team that waited for
+ * more than size - 1/2 had less than half a processor; the jobs that follow run alone, until it is tried again. */
+static void judge(long start, long now, int size)
+{
+    pool.time += now - start;
+    pool.limit += (now - start) * (16 * size - 15) / 16;
+    if (pool.time < JUDGE_NANOSECONDS) return;
+    if (atomic_exchange(&pool.team.waited, 0) > pool.limit) atomic_store(&pool.alone_until, now + ALONE_NANOSECONDS);
+    pool.time = pool.limit = 0;
+}
+
 /* Runs function(job, team, 0 .. size-1) on at most n threads, and returns when all have finished. */
 static void pool_run(TeamFunction function, void *job, int n)
 {
+    const long start = n > 1 ? nanoseconds() : 0;
     if (n > MAX_THREADS) n = MAX_THREADS;
-    if (n > 1 && !atomic_flag_test_and_set(&pool.taken)) {
-        count_processors(nanoseconds());
+    if (n > 1 && start >= atomic_load(&pool.alone_until) && !atomic_flag_test_and_set(&pool.taken)) {
+        count_processors(start);
         pool_grow(n - 1);
         if (pool.workers < n - 1) n = pool.workers + 1;
         pool.function = function;
@@ -163,6 +182,7 @@ static void pool_run(TeamFunction function, void *job, int n)
         }
         function(job, &pool.team, 0);
         team_sync(&pool.team);
+        judge(start, nanoseconds(), n);
         atomic_flag_clear(&pool.taken);
     } else {
         Team alone = {.size = 1};
@@ -174,7 +194,8 @@ static void pool_after_fork(void) /* in the child, where only the calling thread
 {
     atomic_flag_clear(&pool.taken);
     pool.workers = 0;
-    pool.looked = 0;
+    pool.looked = pool.time = pool.limit = 0;
+    atomic_store(&pool.alone_until, 0);
     memset(&pool.team, 0, sizeof pool.team);
     pthread_mutex_init(&pool.team.lock, NULL);
     pthread_cond_init(&pool.team.wake, NULL);

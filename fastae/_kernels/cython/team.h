@@ -6,7 +6,8 @@
 
 typedef struct Team {
     int size;
-    atomic_long spin; /* nanoseconds; 0 where there are more members than processors */
+    atomic_long spin;   /* nanoseconds; 0 where there are more members than processors */
+    atomic_long waited; /* nanoseconds that all members together spent in barriers where they slept */
     atomic_int arrived, sleepers;
     atomic_uint generation;
     pthread_mutex_t lock;
