@@ -4,4 +4,5 @@ cdef extern from "team.h":
     ctypedef void (*TeamFunction)(void* job, Team* team, int member) noexcept nogil
 
 cdef void run_team(TeamFunction function, void* job, int n_threads) noexcept nogil
+cdef void run_small_team(TeamFunction function, void* job, int n_threads) noexcept nogil
 cdef void sync(Team* team) noexcept nogil

@@ -4,6 +4,7 @@ import os
 cdef extern from "pool.h" nogil:
     void pool_init(int processors)
     void pool_run(TeamFunction function, void* job, int n)
+    void pool_run_small(TeamFunction function, void* job, int n)
     void team_sync(Team* team)
 
 cdef extern from "cpu.h":
@@ -14,6 +15,10 @@ cdef extern from "cpu.h":
 
 cdef void run_team(TeamFunction function, void* job, int n_threads) noexcept nogil:
     pool_run(function, job, n_threads)
+
+
+cdef void run_small_team(TeamFunction function, void* job, int n_threads) noexcept nogil:
+    pool_run_small(function, job, n_threads)
 
 
 cdef void sync(Team* team) noexcept nogil:

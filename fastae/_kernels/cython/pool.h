@@ -31,7 +31,7 @@ static struct {
     int workers, processors;
     long looked;                    /* when processors was counted */
     long time, limit;               /* of jobs since the last judgement: how long they took, and may have waited; see judge */
-    atomic_long alone_until;
+    atomic_long alone_until, ended; /* ended: when the last job did */
     TeamFunction function;
     void *job;
     Team team;
@@ -182,12 +182,23 @@ static void pool_run(TeamFunction function, void *job, int n)
         }
         function(job, &pool.team, 0);
         team_sync(&pool.team);
-        judge(start, nanoseconds(), n);
+        const long now = nanoseconds();
+        judge(start, now, n);
+        atomic_store(&pool.ended, now);
         atomic_flag_clear(&pool.taken);
     } else {
         Team alone = {.size = 1};
         function(job, &alone, 0);
     }
+}
+
+/* The same for a job too small to be worth waking sleeping workers: together only where jobs follow each other so closely that
+ * workers spin in between, else alone. */
+static void pool_run_small(TeamFunction function, void *job, int n)
+{
+    const int close = n > 1 && nanoseconds() - atomic_load(&pool.ended) < SPIN_NANOSECONDS;
+    pool_run(function, job, close ? n : 1);
+    if (n > 1 && !close) atomic_store(&pool.ended, nanoseconds()); /* the next one may follow closely */
 }
 
 static void pool_after_fork(void) /* in the child, where only the calling thread lives on */
@@ -196,6 +207,7 @@ static void pool_after_fork(void) /* in the child, where only the calling thread
     pool.workers = 0;
     pool.looked = pool.time = pool.limit = 0;
     atomic_store(&pool.alone_until, 0);
+    atomic_store(&pool.ended, 0);
     memset(&pool.team, 0, sizeof pool.team);
     pthread_mutex_init(&pool.team.lock, NULL);
     pthread_cond_init(&pool.team.wake, NULL);
