@@ -28,7 +28,7 @@ def train_and_multiply(module, seed):
 def in_child(module, seed):
     result = train_and_multiply(module, seed)
     if TASKS.exists():
-        assert len(list(TASKS.iterdir())) == 3, "the child started no threads of its own"
+        assert len(list(TASKS.iterdir())) > 1, "the child started no threads of its own"
     return result
 
 

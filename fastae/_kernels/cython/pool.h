@@ -57,15 +57,18 @@ static long nanoseconds(void)
     return t.tv_sec * 1000000000L + t.tv_nsec;
 }
 
-/* Spins until *value differs from old: 1, or 0 when the time has come. The clock is read every 32 pauses. */
-static int spin_until(atomic_uint *value, unsigned old, long end)
+/* Spins while *value is old: 0, or where the time is up, when it began. The clock is read after every 32 pauses. */
+static long spin_while(atomic_uint *value, unsigned old, long spin)
 {
-    while (nanoseconds() < end)
+    for (long start = 0;;) {
         for (int i = 0; i < 32; i++) {
-            if (atomic_load_explicit(value, memory_order_acquire) != old) return 1;
+            if (atomic_load_explicit(value, memory_order_acquire) != old) return 0;
             relax();
         }
-    return atomic_load(value) != old;
+        const long now = nanoseconds();
+        if (start == 0) start = now;
+        if (now - start >= spin) return start;
+    }
 }
 
 /* All members wait here for each other. What each wrote before is seen by all after. */
@@ -83,7 +86,7 @@ static void team_sync(Team *team)
             pthread_cond_broadcast(&team->wake);
             pthread_mutex_unlock(&team->lock);
         }
-    } else if (start = nanoseconds(), !spin_until(&team->generation, generation, start + team->spin)) {
+    } else if ((start = spin_while(&team->generation, generation, team->spin)) != 0) {
         pthread_mutex_lock(&team->lock);
         atomic_fetch_add(&team->sleepers, 1);
         while (atomic_load(&team->generation) == generation) pthread_cond_wait(&team->wake, &team->lock);
@@ -97,7 +100,7 @@ static void *worker_main(void *arg)
 {
     Worker *self = arg;
     for (unsigned ticket = 0;; ticket++) {
-        if (!spin_until(&self->ticket, ticket, nanoseconds() + pool.team.spin)) {
+        if (spin_while(&self->ticket, ticket, pool.team.spin) != 0) {
             pthread_mutex_lock(&self->lock);
             atomic_store(&self->asleep, 1);
             while (atomic_load(&self->ticket) == ticket) pthread_cond_wait(&self->wake, &self->lock);
@@ -184,7 +187,7 @@ static void pool_run(TeamFunction function, void *job, int n)
         team_sync(&pool.team);
         const long now = nanoseconds();
         judge(start, now, n);
-        atomic_store(&pool.ended, now);
+        atomic_store_explicit(&pool.ended, now, memory_order_relaxed);
         atomic_flag_clear(&pool.taken);
     } else {
         Team alone = {.size = 1};
