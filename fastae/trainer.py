@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -285,8 +287,21 @@ class Trainer:
         return x, target
 
 
+class _NoBar(AbstractContextManager["_NoBar"]):
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, n: int) -> None:
+        pass
+
+    def set_postfix_str(self, text: str, refresh: bool) -> None:
+        pass
+
+
 def _bar(total: int, shown: bool) -> Any:
-    """A tqdm bar over samples; silent where it is not wanted or stderr is not a terminal."""
+    """A tqdm bar over samples, where it is wanted and stderr is a terminal. Even one that is disabled would start a thread."""
+    if not (shown and sys.stderr and sys.stderr.isatty()):
+        return _NoBar()
     from tqdm import tqdm
 
-    return tqdm(total=total, unit=" samples", unit_scale=True, disable=None if shown else True, leave=True)
+    return tqdm(total=total, unit=" samples", unit_scale=True, leave=True)

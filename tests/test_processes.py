@@ -165,7 +165,6 @@ print(threads())
 
 
 @needs_proc
-@pytest.mark.xfail(reason="Trainer.fit makes a silent progress bar, and tqdm starts a thread of its own with its first bar")
 def test_a_fit_with_one_thread_starts_none():
     before, after = run_in_process(
         MODEL + "trainer.n_threads = 1\nprint(threads())\ntrainer.fit(x, epochs=2)\nprint(threads())"
