@@ -47,8 +47,8 @@ cdef struct Gemm:
 
 
 # In float32 with AVX-512: a tile of A, MR x KC, is 16 KB, and meets one panel of B, 96 KB, after another: both come from L2 at
-# some 9 bytes a cycle, which L2 gives easily. The block of B, KC x NC, is 4 MB and stays in the shared L3; the packed block of
-# A, MC x KC, is 288 KB. For float64 all are twice as large. MC is a multiple of every MR, NC of every NR.
+# some 9 bytes a cycle, which L2 gives easily. A member's block of B, KC x NC, is at most 4 MB and stays in L3; a packed block of
+# A, MC x KC, is 288 KB. For float64 the blocks and the tile of A are twice as large. MC is a multiple of every MR, NC of every NR.
 cdef Py_ssize_t MC = 144, KC = 512, NC = 2016
 
 

@@ -263,7 +263,7 @@ cdef class Plan:
         cdef double step = 6.0 * t.n_weights * min(t.batch_size, last - first), run = 6.0 * t.n_weights * (last - first)
         cdef int n_threads = 1 if t.tiny else team_size(run, team_size(8 * step, self.n_threads))
         if n_threads > self.members and t.batch_size >= MANY:
-            self.block_arena = Arena()
+            self.block_arena, self.members = Arena(), 0         # none, should there be no memory
             self.lay_out_blocks(n_threads)      # counts the bytes
             self.block_arena.reserve(self.block_arena.used)
             self.lay_out_blocks(n_threads)

@@ -6,7 +6,7 @@
  * of the mr rows broadcasts one element of a into NV multiply-adds. MR and NV follow from the registers:
  * MR * NV accumulators + NV of b + 1 broadcast must fit, and MR * NV >= latency * FMAs per cycle (4 * 2) to hide latency.
  *
- *     AVX-512  32 registers  8 x 3  24 + 3 + 1     11 loads to 24 FMAs; batches are often a multiple of 8
+ *     AVX-512  32 registers  8 x 3  24 + 3 + 1     11 loads to 24 FMAs
  *     AVX2     16 registers  6 x 2  12 + 2 + 1     the shape of BLIS haswell/zen
  *     NEON     32 registers  8 x 2  16 + 2 + 1     GCC spills 24 accumulators here
  *     SSE2     16 registers  4 x 2   8 + 2 + 1     plus a product, as there is no FMA
@@ -23,7 +23,7 @@
                                     REAL *restrict out, ptrdiff_t ldo)                                                 \
     {                                                                                                                  \
         vec acc[mr][nv];                                                                                               \
-        UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = N(splat)(start[i]);     \
+        UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = N(splat)(start[i]);        \
         for (ptrdiff_t k = 0; k < kc; k++, a += cs, b += ldb) {                                                        \
             vec row[nv];                                                                                               \
             UNROLL for (int j = 0; j < nv; j++) row[j] = N(load)(b + j * LANES);                                       \
