@@ -155,7 +155,7 @@ static void count_processors(long now)
 static void judge(long start, long now, int size)
 {
     pool.time += now - start;
-    pool.limit += (now - start) * (16 * size - 15) / 16;
+    pool.limit += (now - start) * (2 * size - 1) / 2;
     if (pool.time < JUDGE_NANOSECONDS) return;
     if (atomic_exchange(&pool.team.waited, 0) > pool.limit) atomic_store(&pool.alone_until, now + ALONE_NANOSECONDS);
     pool.time = pool.limit = 0;
