@@ -151,7 +151,7 @@ static void count_processors(long now)
 /* Where other processes take the processors in turns, members rarely run at the same time: each barrier then lasts until the
  * scheduler's next turn, milliseconds, and a team is many times slower than one thread. Of a team that has its processors at
  * least one member is at work at any time, so that together they wait for at most size - 1 times the time. A team that waited for
- * more than size - 15/16 times it had less than one processor; the jobs that follow run alone, until it is tried again. */
+ * more than size - 1/2 times it had less than half a processor; the jobs that follow run alone, until it is tried again. */
 static void judge(long start, long now, int size)
 {
     pool.time += now - start;
