@@ -190,19 +190,39 @@ class Trainer:
         epochs = _check.positive_integer(epochs, "epochs")
         if self.batch_size > len(x):
             raise ValueError(f"batch_size takes at most the number of samples, {len(x)}; got {self.batch_size}")
-        self._check_values(x, target, "x", "target")
+        if "bce" in self.loss:
+            self._check_values(x, target, "x", "target")
         validation = self._validation(validation_data)
         plan = self._planned(self.batch_size)
         history = History()
+        before = self._state()
         with _bar(epochs * len(x), progress) as bar:
             for _ in range(epochs):
                 start = time.perf_counter()
-                history.loss.append(self._epoch(plan, x, target, shuffle, bar))
+                try:
+                    history.loss.append(self._epoch(plan, x, target, shuffle, bar))
+                except DivergenceError:
+                    # NaN in the data is not looked for beforehand: it makes a step of the first epoch not finite.
+                    after = self._state()
+                    self._restore(before)
+                    self._check_values(x, target, "x", "target")
+                    self._restore(after)
+                    raise
                 history.seconds.append(time.perf_counter() - start)
                 self.epochs += 1
                 if validation is not None:
                     history.val_loss.append(self._evaluate(*validation))
         return history
+
+    def _state(self) -> tuple[Array, Array | None, int, int]:
+        velocity = None if self._velocity is None else self._velocity.copy()
+        return self.model.parameters.copy(), velocity, self.steps, self.epochs
+
+    def _restore(self, state: tuple[Array, Array | None, int, int]) -> None:
+        parameters, velocity, self.steps, self.epochs = state
+        self.model.parameters[...] = parameters
+        if self._velocity is not None:
+            self._velocity[...] = 0 if velocity is None else velocity
 
     def evaluate(self, x: Any, target: Any = None) -> float:
         """Loss on data, nothing learnt: x (samples, n_in), target (samples, n_out), by default x."""

@@ -66,7 +66,7 @@ cdef void store_block(const Passage* p, Py_ssize_t first, Py_ssize_t n, const Ma
 
 cdef bint infer_many(const Passage* p, Team* team, int member, real* workspace) noexcept nogil:
     """A member's samples; whether all of them are finite."""
-    cdef Py_ssize_t stride = block_stride(p.samples, team.size, sizeof(real)), s, s1, n, end, f
+    cdef Py_ssize_t stride = block_stride(p.samples, team.size, sizeof(real)), s, s1, n, end, f, block
     cdef real space[2 * TILE_ELEMENTS + 64]
     cdef Matrix blocks[2]
     cdef Layer layer
@@ -76,8 +76,9 @@ cdef bint infer_many(const Passage* p, Team* team, int member, real* workspace) 
     blocks[0] = Matrix(workspace, stride)
     blocks[1] = Matrix(workspace + (p.widest + LINE) * stride, stride)
     part(p.samples, team, member, &s, &s1)
+    block = block_samples[real](s1 - s, p.widest, NULL)
     while s < s1:
-        n = min(BLOCK_SAMPLES, s1 - s)
+        n = min(block, s1 - s)
         end = padded[real](n, NULL)
         load_block(p, s, n, &blocks[0], square)
         for f in range(p.layers[0].n_in):

@@ -7,7 +7,8 @@
 #   fewer: a sample a row, features in the lanes. Outputs are divided among the members, which meet after each layer.
 
 cdef enum:
-    BLOCK_SAMPLES = 96              # a multiple of every NR; 96 samples of 1000 float32 are 384 KB
+    BLOCK_SAMPLES = 96              # a multiple of every NR
+    BLOCK_BYTES = 393216            # of a layer's block: 96 samples of 1024 float32; beside it weights stream through L2
     LINE = 16                       # samples at which members' parts are cut: a line of the cache, so that no two write to one
 
 cdef struct Source:                 # a matrix of samples, as the caller has it
@@ -30,6 +31,12 @@ cdef inline void part(Py_ssize_t n, Team* team, int member, Py_ssize_t* first, P
     cdef Py_ssize_t lines = ceil_div(n, LINE)
     first[0] = min(n, lines * member // team.size * LINE)
     last[0] = min(n, lines * (member + 1) // team.size * LINE)
+
+
+cdef inline Py_ssize_t block_samples(Py_ssize_t samples, Py_ssize_t widest, real* _) noexcept nogil:
+    """Samples of a block, of so many samples and layers so wide; the blocks are nearly equal."""
+    cdef Py_ssize_t most = max(2 * LINE, min(BLOCK_SAMPLES, BLOCK_BYTES // (widest * <Py_ssize_t>sizeof(real)) // LINE * LINE))
+    return ceil_div(ceil_div(samples, max(ceil_div(samples, most), 1)), LINE) * LINE
 
 
 cdef inline Py_ssize_t panel(Py_ssize_t first, Py_ssize_t last, real* _) noexcept nogil:

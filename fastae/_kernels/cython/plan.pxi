@@ -30,7 +30,7 @@ cdef struct Training:
     bint tiny                       # of few samples and of layers no wider than TINY
     int n_layers, loss
     Layer* layers
-    Py_ssize_t batch_size, n_rectangles, n_weights
+    Py_ssize_t batch_size, n_rectangles, n_weights, widest
     Rectangle* rectangles
     char* weights
     char* velocity                  # NULL without momentum
@@ -68,7 +68,7 @@ cdef Py_ssize_t first_rectangle(const Training* p, int member, int size) noexcep
 cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real* _) noexcept nogil:
     """Steps over order[first:last], from the flat weights, which stay as they are. Returns where a step failed, or last."""
     cdef Py_ssize_t q0 = first_rectangle(p, member, team.size), q1 = first_rectangle(p, member + 1, team.size)
-    cdef Py_ssize_t start = p.first, rows, s, s1
+    cdef Py_ssize_t start = p.first, rows, s, s1, block
     cdef bint few
     cdef double value, divisor, total = p.total_before
     cdef real scale
@@ -89,9 +89,10 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
             pass_few(p, start, rows, scale, team, member, space)
         else:
             part(rows, team, member, &s, &s1)
+            block = block_samples[real](s1 - s, p.widest, NULL)
             while s < s1:
-                pass_block(p, &p.blocks[member], start, s, min(s + BLOCK_SAMPLES, s1), scale, space)
-                s += BLOCK_SAMPLES
+                pass_block(p, &p.blocks[member], start, s, min(s + block, s1), scale, space)
+                s += block
         meet(team)
         value = interleaved_sum(rows, p.sample_loss) / divisor
         if not isfinite(value):
@@ -156,6 +157,7 @@ cdef class Plan:
         self.arena.reserve(self.arena.used)
         at = self.lay_out(layers)
         check_total(at, P)
+        t.widest = max([max(n_in, n_out) for n_in, n_out, _, _ in layers])
 
     cdef Py_ssize_t lay_out(self, layers) except -1:
         """Places of all buffers in the arena; the number of weights and biases."""
