@@ -180,7 +180,7 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            Data of a wrong type, shape or value, before any weight changes.
+            Data of a wrong type, shape or value. The weights are then what they were before.
         RuntimeError
             This trainer is at work in another thread.
         DivergenceError
