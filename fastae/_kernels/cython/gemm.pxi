@@ -46,9 +46,10 @@ cdef struct Gemm:
     void* workspace         # of workspace_bytes()
 
 
-# In float32 with AVX-512: a tile of A, MR x KC, is 16 KB, and meets one panel of B, 96 KB, after another: both come from L2 at
-# some 9 bytes a cycle, which L2 gives easily. A member's block of B, KC x NC, is at most 4 MB and stays in L3; a packed block of
-# A, MC x KC, is 288 KB. For float64 the blocks and the tile of A are twice as large. MC is a multiple of every MR, NC of every NR.
+# In float32 with AVX-512: a tile of A, MR x KC, is 16 KB, and meets one panel of B, 96 KB, after another: both come from L2
+# at some 9 bytes a cycle, which L2 gives easily. A member's block of B, KC x NC, is at most 4 MB and stays in L3; a packed
+# block of A, MC x KC, is 288 KB. For float64 the blocks and the tile of A are twice as large. MC is a multiple of every MR,
+# NC of every NR.
 cdef Py_ssize_t MC = 144, KC = 512, NC = 2016
 
 
