@@ -46,7 +46,7 @@ cdef void forward_and_loss(const Training* p, const Block* block, Py_ssize_t s0,
 
 cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, Py_ssize_t samples, real* space) noexcept nogil:
     """The dz of the layer below := (W^T dz) f'(kept), f the activation below, for a block of samples from column s0 of dz."""
-    cdef Py_ssize_t i = 0, s, w, o
+    cdef Py_ssize_t i = 0, s, w, o, line = 64 // sizeof(real)
     cdef real* dz
     cdef int mr
     while i < layer.n_in:
@@ -55,9 +55,9 @@ cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, 
         while s < samples:
             w = panel[real](s, samples, NULL)
             dz = at[real](&below.dz, i, s0 + s, NULL)
-            if (i + MR) % 16 == 0:
+            if (i + 2 * MR - 1) // line != (i + MR - 1) // line:    # the next tile's weights lie in other lines: a part of them
                 for o in range(layer.n_out * s // samples, layer.n_out * (s + w) // samples):
-                    prefetch(at[real](&layer.weight, o, i + MR, NULL))
+                    prefetch(at[real](&layer.weight, o, i + 2 * MR - 1, NULL))
             sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_out, at[real](&layer.weight, 0, i, NULL), 1,
                      layer.weight.stride, at[real](&layer.dz, 0, s0 + s, NULL), layer.dz.stride, <const real*>NULL, dz,
                      below.dz.stride, space)
