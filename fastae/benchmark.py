@@ -28,7 +28,7 @@ _REST = 0.15  # after a turn, in which OpenBLAS's threads stop spinning
 _GEMM = [(64, 64, 64), (128, 256, 784), (256, 784, 256), (1024, 1000, 784), (2048, 2048, 2048)]
 _LINEAR = [(32, 128, 784), (256, 256, 784), (1024, 1000, 784)]
 _NETWORKS = [([64, 32, 8], 32), ([784, 32], 64), ([784, 256, 64], 128), ([784, 256, 64], 1024)]
-_LR = np.float32(0.01)
+_LR = 0.01
 
 
 def run(n_threads: int) -> None:
@@ -87,8 +87,10 @@ def _call(kind: str, case: Any, numpy: bool, n_threads: int) -> tuple[Callable[[
         sizes, batch = case
         x = rng.random((max(batch, 4096 // batch * batch), sizes[0]), np.float32)
         if numpy:
-            return NumpyTraining(sizes, batch).epoch(x), len(x) // batch
-        trainer = Trainer(_network(sizes), SGD(lr=float(_LR)), batch_size=batch, n_threads=n_threads)
+            layers = [(layer.weight.copy(), layer.bias.copy()) for layer in _network(sizes).layers if layer.bias is not None]
+            batches = [x[at : at + batch] for at in range(0, len(x), batch)]
+            return lambda: [numpy_step(layers, part, _LR) for part in batches], len(batches)
+        trainer = Trainer(_network(sizes), SGD(lr=_LR), batch_size=batch, n_threads=n_threads)
         return lambda: trainer.fit(x, epochs=1, shuffle=False).loss[0], len(x) // batch
     m, n, k = case
     x, w, b = rng.random((m, k), np.float32), rng.random((n, k), np.float32), rng.random(n, np.float32)
@@ -136,42 +138,34 @@ def _network(sizes: list[int]) -> Autoencoder:
     return Autoencoder(sizes, activation="relu", latent_activation="relu", output_activation="sigmoid", seed=0)
 
 
-class NumpyTraining:
-    """The same training as one writes it by hand in NumPy: in place where that saves time, relu and sigmoid, squared error."""
+def numpy_step(layers: list[tuple[Array, Array]], x: Array, lr: float) -> float:
+    """A step as one writes it by hand in NumPy, in place where that saves time: relu and sigmoid, squared error.
 
-    def __init__(self, sizes: list[int], batch: int) -> None:
-        self.batch = batch
-        self.layers = [(layer.weight.copy(), layer.bias.copy()) for layer in _network(sizes).layers if layer.bias is not None]
-
-    def epoch(self, x: Array) -> Callable[[], float]:
-        """A function that takes all samples in order and returns their mean loss."""
-        starts = range(0, len(x), self.batch)
-        return lambda: float(np.mean([self.step(x[start : start + self.batch]) for start in starts]))
-
-    def step(self, x: Array) -> float:
-        """One step of gradient descent."""
-        outputs = [x]
-        for weight, bias in self.layers:
-            y = outputs[-1] @ weight.T
-            y += bias
-            if len(outputs) < len(self.layers):
-                np.maximum(y, 0, out=y)
-            else:
-                np.negative(y, out=y)
-                np.exp(y, out=y)
-                y += 1
-                np.reciprocal(y, out=y)
-            outputs.append(y)
-        delta = outputs[-1] - x
-        loss = float(np.dot(delta.ravel(), delta.ravel())) / delta.size
-        delta *= np.float32(2 / delta.size)
-        delta *= outputs[-1] * (1 - outputs[-1])
-        for i, (weight, bias) in reversed(list(enumerate(self.layers))):
-            gradient = delta.T @ outputs[i]
-            bias -= _LR * delta.sum(axis=0)
-            if i > 0:
-                delta = delta @ weight
-                delta *= outputs[i] > 0
-            gradient *= _LR
-            weight -= gradient
-        return loss
+    ``layers`` are (W, b); they are updated. Returns the loss before it.
+    """
+    rate = np.float32(lr)
+    outputs = [x]
+    for weight, bias in layers:
+        y = outputs[-1] @ weight.T
+        y += bias
+        if len(outputs) < len(layers):
+            np.maximum(y, 0, out=y)
+        else:  # sigmoid
+            np.negative(y, out=y)
+            np.exp(y, out=y)
+            y += 1
+            np.reciprocal(y, out=y)
+        outputs.append(y)
+    delta = outputs[-1] - x
+    loss = float(np.dot(delta.ravel(), delta.ravel())) / delta.size
+    delta *= np.float32(2 / delta.size)
+    delta *= outputs[-1] * (1 - outputs[-1])
+    for i, (weight, bias) in reversed(list(enumerate(layers))):
+        gradient = delta.T @ outputs[i]
+        bias -= rate * delta.sum(axis=0)
+        if i > 0:
+            delta = delta @ weight
+            delta *= outputs[i] > 0
+        gradient *= rate
+        weight -= gradient
+    return loss

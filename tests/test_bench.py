@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fastae.benchmark import numpy_step
+
 ROOT = Path(__file__).parents[1]
 if not (ROOT / "bench").is_dir():  # as in a folder with the tests of an installed wheel
     pytest.skip("the folder bench is not here", allow_module_level=True)
 sys.path.append(str(ROOT))
 
 from bench import plot  # noqa: E402
-from bench.peers import numpy_training, processes, results, table  # noqa: E402
+from bench.peers import processes, results, table  # noqa: E402
 from bench.peers.network import Network  # noqa: E402
 from bench.peers.parts import PARTS, training  # noqa: E402
 from bench.peers.row import DIFFERS, NO_BAR, NOT_MEASURED, PASS, SHORT, Bar, Result, Row  # noqa: E402
@@ -125,9 +127,9 @@ def test_a_peer_that_does_not_train_is_noticed(sizes):
     # Few and small steps, to be quick; more would only widen the gap.
     network = Network(sizes, 32)
     batches, trained = network.batches(network.data())[:8], network.weights()
-    losses = {"untrained": np.mean([numpy_training.step(network.weights(), x, 0.0) for x in batches])}
+    losses = {"untrained": np.mean([numpy_step(network.weights(), x, 0.0) for x in batches])}
     for epoch in ("first", "second"):
-        losses[epoch] = np.mean([numpy_training.step(trained, x, network.lr) for x in batches])
+        losses[epoch] = np.mean([numpy_step(trained, x, network.lr) for x in batches])
     assert losses["untrained"] - losses["second"] > 2 * processes.TOLERANCE * losses["untrained"]
 
 

@@ -50,10 +50,10 @@ def own(network, threads, momentum=0.0):
 
 
 def numpy(network, threads):
-    from ..numpy_training import step
+    from fastae.benchmark import numpy_step
 
     layers, batches = network.weights(), network.batches(network.data())
-    return lambda: network.mean([step(layers, x, network.lr) for x in batches])
+    return lambda: network.mean([numpy_step(layers, x, network.lr) for x in batches])
 
 
 def _torch_step(network, threads):
