@@ -199,15 +199,17 @@ class Trainer:
         with _bar(epochs * len(x), progress) as bar:
             for _ in range(epochs):
                 start = time.perf_counter()
+                diverged = None
                 try:
                     history.loss.append(self._epoch(plan, x, target, shuffle, bar))
-                except DivergenceError:
-                    # NaN in the data is not looked for beforehand: it makes a step of the first epoch not finite.
+                except DivergenceError as error:
+                    diverged = error
+                if diverged:  # NaN in the data is not looked for beforehand: it makes a step of the first epoch not finite
                     after = self._state()
                     self._restore(before)
                     self._check_values(x, target, "x", "target")
                     self._restore(after)
-                    raise
+                    raise diverged
                 history.seconds.append(time.perf_counter() - start)
                 self.epochs += 1
                 if validation is not None:
