@@ -89,7 +89,7 @@ def _call(kind: str, case: Any, numpy: bool, n_threads: int) -> tuple[Callable[[
         if numpy:
             layers = [(layer.weight.copy(), layer.bias.copy()) for layer in _network(sizes).layers if layer.bias is not None]
             batches = [x[at : at + batch] for at in range(0, len(x), batch)]
-            return lambda: [numpy_step(layers, part, _LR) for part in batches], len(batches)
+            return lambda: float(np.mean([numpy_step(layers, part, _LR) for part in batches])), len(batches)
         trainer = Trainer(_network(sizes), SGD(lr=_LR), batch_size=batch, n_threads=n_threads)
         return lambda: trainer.fit(x, epochs=1, shuffle=False).loss[0], len(x) // batch
     m, n, k = case

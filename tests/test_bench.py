@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fastae import benchmark
 from fastae.benchmark import numpy_step
 
 ROOT = Path(__file__).parents[1]
@@ -192,3 +193,8 @@ def test_plots_refuse_another_machine(run, tmp_path):
     other.write_text(run.read_text().replace("a processor", "another"))
     with pytest.raises(SystemExit, match="several machines"):
         plot.draw([run, other], tmp_path)
+
+
+def test_fastae_bench_times_the_same_training_twice():
+    losses = [benchmark._call("step", ([6, 3], 8), numpy, 1)[0]() for numpy in (False, True)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
