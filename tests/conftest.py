@@ -19,7 +19,11 @@ def _compiled():
         return {}
 
 
-COMPILED = _compiled()
+def _numba():
+    return {} if "numba" in _kernels.missing() else {"numba": _kernels.load("numba")}
+
+
+COMPILED = _compiled() | _numba()
 KERNELS = {"numpy": reference, **COMPILED}
 BACKENDS = [name for name in _kernels.BACKENDS if name not in _kernels.missing()]
 GUARD = 1024  # bytes on each side of an output: more than any register tile is wide

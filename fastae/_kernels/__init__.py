@@ -10,6 +10,7 @@ BACKENDS = {
         "fastae._kernels.cython",
         "install fastae where gcc or clang is present; in a folder of its source, by pip install -e .",
     ),
+    "numba": ("fastae._kernels.numba", "pip install fastae[numba]"),
     "numpy": ("fastae._kernels.reference", ""),
 }
 

@@ -1,0 +1,23 @@
+"""The Numba backend: the Cython backend's kernels in Python, compiled when they are first used and kept on disk.
+
+engine.py       the functions of the contract: checks, addresses
+  -> entries.py     the compiled functions that Python calls; plan.py lays out what the larger ones work on
+    -> training.py backward.py tiny.py inference.py network.py    steps, passes, blocks; team.py: threads
+       gemm.py passes.py                                          products and passes over whole arrays
+      -> elementwise.py functions.py    rows of numbers; formulas
+        -> tile.py        where the time goes
+vector.py       vectors for Numba
+unit.py         functions compiled by themselves
+machine.py      the instruction set; ``FASTAE_ISA`` forces another one
+"""
+
+import importlib
+from importlib.util import find_spec
+from types import ModuleType
+
+
+def kernels() -> ModuleType:
+    """The kernels, or an ImportError that says what is missing; numba is imported here and not before."""
+    if find_spec("numba") is None:
+        raise ImportError("the package numba is not installed")
+    return importlib.import_module(f"{__name__}.engine")

@@ -1,0 +1,73 @@
+"""The compiled functions that Python calls, each compiled when it is first needed and kept on disk.
+
+Their arguments are addresses, (job, team, member), so that a call costs little; the records that lie there are laid out by
+the callers. Numba keys what it keeps by the bytecode and the closure of a function, not by the functions that it calls: so
+the closure holds a number made of machine.BUILD, whose type is the element type.
+"""
+
+from functools import cache
+
+from numba import njit, types
+
+from .backward import TRAINING
+from .gemm import PRODUCT
+from .gemm import multiply as multiply_member
+from .inference import PASSAGE
+from .inference import infer as infer_member
+from .machine import BUILD
+from .order import PLACES, permute
+from .passes import CHAIN, ELEMENTS, LOSS, UPDATE
+from .passes import chain as chain_member
+from .passes import elements as elements_member
+from .passes import loss as loss_alone
+from .passes import sgd as sgd_alone
+from .passes import sum_columns as columns_member
+from .team import TEAM
+from .training import train as train_member
+from .unit import cached, define
+from .vector import record
+
+_SIGNATURE = types.void(types.intp, types.intp, types.intp)
+
+
+def _functions(like):
+    def train(job, team, member):
+        train_member(record(job, TRAINING), record(team, TEAM), member, like)
+
+    def infer(job, team, member):
+        infer_member(record(job, PASSAGE), record(team, TEAM), member, like)
+
+    def multiply(job, team, member):
+        multiply_member(record(job, PRODUCT), record(team, TEAM), member, like)
+
+    def elements(job, team, member):
+        elements_member(record(job, ELEMENTS), record(team, TEAM), member, like)
+
+    def sum_columns(job, team, member):
+        columns_member(record(job, ELEMENTS), record(team, TEAM), member, like)
+
+    def loss(job, team, member):
+        loss_alone(record(job, LOSS), like)
+
+    def sgd(job, team, member):
+        sgd_alone(record(job, UPDATE), like)
+
+    def measure(job, team, member):
+        chain_member(record(job, CHAIN), record(team, TEAM), like)
+
+    def shuffle(job, team, member):
+        permute(record(job, PLACES))
+
+    return {f.__name__: f for f in (train, infer, multiply, elements, sum_columns, loss, sgd, measure, shuffle)}
+
+
+def _nogil(signature, **options):
+    return njit(signature, nogil=True, **options)
+
+
+@cache
+def entry(name, dtype):
+    """A function by its name, for float32 or float64; for int64 where it has to do with neither."""
+    if dtype.kind == "f":
+        define(dtype)
+    return cached(_nogil, _SIGNATURE, _functions(dtype.type(int(BUILD[-6:], 16)))[name])

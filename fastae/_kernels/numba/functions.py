@@ -1,0 +1,316 @@
+"""exp, log and their relatives, activations and losses of vectors: the formulas of cython/vector.h and cython/elementwise.h.
+
+Every multiply-add that the C compiler may fuse there is an ``fma`` here.
+"""
+
+import math
+
+from numba import njit, types
+from numba.extending import overload
+
+from ..names import ACTIVATIONS, LOSSES
+from .vector import (
+    absolute,
+    bits,
+    converted,
+    copy_sign,
+    fma,
+    from_bits,
+    full,
+    lane,
+    number,
+    where,
+    with_lane,
+)
+
+compiled = njit(error_model="numpy", nogil=True)
+# Where a call would cost more than what it does.
+inlined = njit(error_model="numpy", nogil=True, inline="always")
+
+IDENTITY, RELU, LEAKY_RELU, ELU, SIGMOID, TANH, SOFTPLUS, GELU, SILU = range(len(ACTIVATIONS))
+HALF_SQUARED, MSE, BCE, BCE_WITH_LOGITS = range(len(LOSSES))
+
+
+class _Single:
+    """Constants of float32."""
+
+    MAGIC = float.fromhex("0x1.8p23")  # adding it leaves round(x) in the low bits of the mantissa
+    LN2 = float.fromhex("0x1.62e4p-1"), float.fromhex("0x1.7f7d1cp-20")
+    UNDERFLOW = -104.0
+    MANTISSA, BIAS, SMALLEST = 23, 127, 2.0**-126
+    EXP = tuple(map(float.fromhex, ("0x1.6d10fcp-10", "0x1.120b62p-7", "0x1.55551ap-5", "0x1.5554dep-3", "0x1p-1")))
+    LOG = tuple(2 / k for k in (9, 7, 5, 3))
+    # erfcx(u) as a polynomial in 1 / (1 + u / 2), for 0 <= u <= 10
+    ERFCX = tuple(
+        map(
+            float.fromhex,
+            ("-0x1.83fc84p-5", "0x1.cbc00cp-3", "-0x1.6b317ap-2", "0x1.d20214p-4", "0x1.960a84p-4", "0x1.215416p-3")
+            + ("0x1.0c773ap-2", "0x1.1d7208p-2", "0x1.213efap-2", "-0x1.1a8b72p-16"),  # noqa: RUF005
+        )
+    )
+
+
+class _Double:
+    """Constants of float64."""
+
+    MAGIC = float.fromhex("0x1.8p52")
+    LN2 = float.fromhex("0x1.62e42fee00000p-1"), float.fromhex("0x1.a39ef35793c76p-33")
+    UNDERFLOW = -746.0
+    MANTISSA, BIAS, SMALLEST = 52, 1023, 2.0**-1022
+    EXP = tuple(1 / math.factorial(k) for k in range(13, 1, -1))
+    LOG = tuple(2 / k for k in range(25, 2, -2))
+
+
+def _constants(v):
+    return _Single if v.real == types.float32 else _Double
+
+
+def horner(x, coefficients):
+    """A polynomial, its highest coefficient first."""
+
+
+@overload(horner, inline="always")
+def _horner(x, coefficients):
+    def evaluate(x, coefficients):
+        p = full(coefficients[0], x)
+        for c in coefficients[1:]:
+            p = fma(p, x, c)
+        return p
+
+    return evaluate
+
+
+def exp_parts(x):
+    """e^x = 2^n (1 + p) for x <= 0, as (n, p)."""
+
+
+@overload(exp_parts)
+def _exp_parts(x):
+    c = _constants(x)
+    log2_e, magic, high, low, terms = 1 / math.log(2), c.MAGIC, *c.LN2, c.EXP
+
+    def parts(x):  # Cody and Waite: ln 2 in two parts, so that n times the first is exact
+        shifted = fma(x, log2_e, magic)
+        n = shifted - magic
+        r = fma(-n, low, fma(-n, high, x))
+        return bits(shifted) - bits(full(magic, x)), fma(r * r, horner(r, terms), r)
+
+    return parts
+
+
+def power_of_two(n, like):
+    """2^n, a normal number."""
+
+
+@overload(power_of_two)
+def _power_of_two(n, like):
+    bias, mantissa = _constants(like).BIAS, _constants(like).MANTISSA
+    return lambda n, like: from_bits((n + bias) << mantissa, like)
+
+
+def exp_negative(x):
+    """e^x for x <= 0."""
+
+
+@overload(exp_negative)
+def _exp_negative(x):
+    underflow = _constants(x).UNDERFLOW
+
+    def value(x):
+        n, p = exp_parts(where(x < underflow, underflow, x))
+        half = n >> 1  # in two factors, so that subnormal results come out right
+        s = power_of_two(half, x)
+        return fma(s, p, s) * power_of_two(n - half, x)
+
+    return value
+
+
+@compiled
+def expm1_negative(x):
+    """e^x - 1 for x <= 0, exact near 0."""
+    n, p = exp_parts(where(x < -80, -80, x))  # -1 in both types
+    s = power_of_two(n, x)
+    return fma(s, p, s - 1)
+
+
+def log(x):
+    """log(x): n ln 2 + log(m), m from sqrt(1/2) to sqrt(2), by the series of 2 atanh((m - 1) / (m + 1))."""
+
+
+@overload(log)
+def _log(x):
+    c = _constants(x)
+    mantissa, smallest, high, low, series = c.MANTISSA, c.SMALLEST, *c.LN2, c.LOG
+    root, infinity, scale, nan = math.sqrt(0.5), math.inf, 2.0**c.MANTISSA, math.nan
+
+    def value(x):
+        subnormal = x < smallest
+        scaled = where(subnormal, x * scale, x)
+        n = (bits(scaled) - bits(full(root, x))) >> mantissa
+        f = from_bits(bits(scaled) - (n << mantissa), x) - 1
+        exponent = converted(n, x) - where(subnormal, full(mantissa, x), 0)
+        s = f / (f + 2)
+        z = s * s
+        square = 0.5 * f * f
+        y = fma(exponent, high, f - (square - fma(s, fma(z, horner(z, series), square), exponent * low)))
+        y = where(x == 0, -infinity, y)
+        return where(x >= 0, where(x == infinity, x, y), nan)
+
+    return value
+
+
+@compiled
+def log1p(x):
+    """log(1 + x) for -1 <= x <= 1: the logarithm of the rounded sum, and what rounding lost."""
+    u = x + 1
+    y = log(u)
+    return where(u == 0, y, y + (x - (u - 1)) / u)
+
+
+@compiled
+def sigmoid(x):
+    e = exp_negative(-absolute(x))
+    return where(bits(x) < 0, e, full(1, x)) / (e + 1)
+
+
+@compiled
+def tanh(x):
+    e = expm1_negative(-2 * absolute(x))
+    return copy_sign(e / (e + 2), x)
+
+
+@compiled
+def softplus(x):
+    return where(bits(x) < 0, 0, x) + log1p(exp_negative(-absolute(x)))
+
+
+def normal_cdf(x):
+    """The normal distribution function, and exp(-x^2 / 2), which its density needs."""
+
+
+@overload(normal_cdf)
+def _normal_cdf(x):
+    root = math.sqrt(0.5)
+
+    if x.real == types.float32:
+        terms = _Single.ERFCX
+
+        def value(x):
+            gauss = exp_negative(-0.5 * x * x)
+            t = 1 / fma(0.5, absolute(x) * root, 1)
+            tail = horner(t, terms) * (0.5 * gauss)
+            return where(bits(x) < 0, tail, 1 - tail), gauss
+    else:
+        count = x.lanes
+
+        def value(x):
+            gauss = exp_negative(-0.5 * x * x)
+            u = absolute(x) * root
+            tail = u
+            for i in range(count):
+                tail = with_lane(tail, i, 0.5 * math.erfc(lane(u, i)))
+            return where(bits(x) < 0, tail, 1 - tail), gauss
+
+    return value
+
+
+# ---- activations -----------------------------------------------------------------------------------------------------
+
+
+@inlined
+def activated(activation, z):
+    """f(z). A NaN stays one."""
+    if activation == RELU:
+        return where(z < 0, 0, z)
+    if activation == LEAKY_RELU:
+        return where(z <= 0, z * 0.01, z)
+    if activation == ELU:
+        return where(z <= 0, expm1_negative(where(z <= 0, z, 0)), z)
+    if activation == SIGMOID:
+        return sigmoid(z)
+    if activation == TANH:
+        return tanh(z)
+    if activation == SOFTPLUS:
+        return softplus(z)
+    if activation == GELU:
+        return z * normal_cdf(z)[0]
+    if activation == SILU:
+        return z * sigmoid(z)
+    return z
+
+
+@inlined
+def times_slope(activation, k, dy):
+    """dy f'(z); k is y = f(z), or z for those of names.KEEPS_INPUT."""
+    if activation == RELU:
+        return where(k > 0, dy, 0)
+    if activation == LEAKY_RELU:
+        return where(k > 0, dy, dy * 0.01)
+    if activation == ELU:
+        return where(k > 0, dy, dy * (k + 1))
+    if activation == SIGMOID:
+        return dy * (k * (1 - k))
+    if activation == TANH:
+        return dy * fma(-k, k, 1)
+    if activation == SOFTPLUS:
+        return -dy * expm1_negative(-k)
+    if activation == GELU:
+        cdf, gauss = normal_cdf(k)
+        return dy * fma(k * gauss, 0.39894228040143267794, cdf)  # 1 / sqrt(2 pi)
+    if activation == SILU:
+        s = sigmoid(k)
+        return dy * (s * fma(k, 1 - s, 1))
+    return dy
+
+
+# ---- losses: a term added to a sum, and its slope by the output y for the target t ------------------------------------
+
+
+@inlined
+def add_loss(loss, y, t, total):
+    """total + the terms"""
+    if loss == HALF_SQUARED:
+        return fma(0.5 * (y - t), y - t, total)
+    if loss == MSE:
+        return fma(y - t, y - t, total)
+    if loss == BCE:  # with PyTorch's bounds
+        p, q = log(y), log1p(-y)
+        return total - fma(t, where(p < -100, -100, p), (1 - t) * where(q < -100, -100, q))
+    return total + fma(-y, t, softplus(y))
+
+
+@inlined
+def loss_slope(loss, y, t):
+    if loss == HALF_SQUARED:
+        return y - t
+    if loss == MSE:
+        return 2 * (y - t)
+    if loss == BCE:
+        p = y * (1 - y)
+        return (y - t) / where(p < 1e-12, 1e-12, p)
+    return sigmoid(y) - t
+
+
+@compiled
+def loss_divisor(loss, rows, n):
+    return float(rows) if loss == HALF_SQUARED else float(rows) * n
+
+
+# ---- the optimiser ---------------------------------------------------------------------------------------------------
+
+
+@compiled
+def rates_of(s, p):
+    """What an SGD record says, rounded to the type of what p points to; as values, which no store can be thought to change."""
+    return number(s.lr, p), number(s.momentum, p), number(s.weight_decay, p), s.nesterov != 0
+
+
+@compiled
+def sgd_step(rates, w, v, dw):
+    """New weights and velocity: g = dw + decay w;  v = momentum v + g;  w - lr (g + momentum v if nesterov else v)."""
+    lr, momentum, decay, nesterov = rates
+    g = fma(decay, w, dw) if decay != 0 else dw
+    if momentum == 0:
+        return fma(-lr, g, w), v
+    u = fma(momentum, v, g)
+    return fma(-lr, fma(momentum, u, g) if nesterov else u, w), u

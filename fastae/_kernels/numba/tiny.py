@@ -1,0 +1,125 @@
+"""Training of networks no wider than 16 with batches of few samples, in registers; cython/tiny.h tells why and how."""
+
+from .backward import TRAINING
+from .elementwise import store_upto
+from .functions import activated, add_loss, inlined, loss_slope, rates_of, sgd_step, times_slope
+from .network import at, layer_at
+from .unit import INTEGER, POINTER, REAL, unit
+from .vector import (
+    address_of,
+    converted,
+    every,
+    fma,
+    full,
+    lanes,
+    lanes_below,
+    load,
+    load16_some,
+    pointer,
+    store,
+    sum_tree,
+    where,
+)
+
+
+@inlined
+def combine(n, a, m, ld, start):
+    """start + the sum over k < n of a[k] times row k of m; even and odd k in a chain each."""
+    odd, k = full(0, start), 0
+    while k + 1 < n:
+        start, odd = fma(load(m), a[k], start), fma(load(m + ld), a[k + 1], odd)
+        m, k = m + 2 * ld, k + 2
+    if k < n:
+        start = fma(load(m), a[k], start)
+    return start + odd
+
+
+@inlined
+def tiny_forward(a, s, j, like):
+    """f(W x + b) for lanes j on of a layer's outputs, and what its slope is computed from."""
+    bias = load(pointer(a.bias, like) + j)
+    z = combine(a.n_in, at(a.x_rows, s, 0, like), at(a.turned, 0, j, like), a.turned.stride, bias)
+    y = activated(a.activation, z)
+    return y, z if a.keeps_input else y
+
+
+@unit(TRAINING, INTEGER, REAL, POINTER)
+def pass_tiny(p, samples, scale, like):
+    """Phase 1, once samples are gathered. Beyond n_out a layer's outputs are made zero, as f(0) may not be."""
+    top = layer_at(p.layers, p.n_layers - 1)
+    target = layer_at(p.layers, 0).x_rows if p.is_target_input else p.target_rows
+    step = lanes(pointer(0, like))
+    for s in range(samples):
+        for l in range(p.n_layers - 1):
+            a = layer_at(p.layers, l)
+            for j in range(0, a.n_out, step):
+                y, kept = tiny_forward(a, s, j, like)
+                if a.keeps_input:
+                    store(at(a.kept_rows, s, j, like), kept)
+                store(at(a.y_rows, s, j, like), where(lanes_below(a.n_out - j, y), y, 0))
+        terms = at(top.y_rows, s, 0, like)  # of which nothing is left to be read
+        for j in range(0, top.n_out, step):
+            y, kept = tiny_forward(top, s, j, like)
+            t, inside = load(at(target, s, j, like)), lanes_below(top.n_out - j, y)
+            store(terms + j, where(inside, add_loss(p.loss, y, t, full(0, y)), 0))
+            dz = times_slope(top.activation, kept, loss_slope(p.loss, y, t) * scale)
+            store(at(top.dz_rows, s, j, like), where(inside, dz, 0))
+        pointer(p.sample_loss, 1.0)[s] = sum_tree(converted(load16_some(terms, top.n_out), 1.0))
+        for l in range(p.n_layers - 1, 0, -1):
+            a, below = layer_at(p.layers, l), layer_at(p.layers, l - 1)
+            for j in range(0, a.n_in, step):
+                w = at(a.weight, 0, j, like)
+                dy = combine(a.n_out, at(a.dz_rows, s, 0, like), w, a.weight.stride, full(0, load(w)))
+                dz = times_slope(below.activation, load(at(below.kept_rows, s, j, like)), dy)
+                store(at(below.dz_rows, s, j, like), dz)
+
+
+@inlined
+def tiny_update(rates, samples, left, lda, rows, right, ldb, columns, w, ldw, v, gradients, zeros):
+    """w := w less the update for the gradient, the sum over samples of left[., r] right[., c] (NULL left: of right alone);
+    returns zeros, with NaN where a weight is not finite."""
+    plain = rates[1] == 0 and rates[2] == 0  # neither momentum nor decay
+    for j in range(0, columns, lanes(w)):
+        for r in range(rows):
+            g = load(right + j)
+            if address_of(left) != 0:
+                g = g * left[r]
+                for n in range(1, samples):
+                    g = fma(load(right + (n * ldb + j)), left[n * lda + r], g)
+            else:
+                for n in range(1, samples):
+                    g = g + load(right + (n * ldb + j))
+            if address_of(gradients) != 0:
+                store_upto(gradients + (r * columns + j), g, columns - j)
+            place = r * ldw + j
+            now = load(w + place)
+            if plain:
+                now = fma(-rates[0], g, now)
+            else:
+                now, velocity = sgd_step(rates, now, load(v + place) if rates[1] != 0 else g, g)
+                if rates[1] != 0:
+                    store(v + place, velocity)
+            store(w + place, now)
+            zeros = zeros + now * 0
+    return zeros
+
+
+@unit(TRAINING, INTEGER, POINTER, result=True)
+def learn_tiny(p, samples, like):
+    """Phase 2; whether all weights are finite after it."""
+    null, rates = pointer(0, like), rates_of(p.sgd, like)
+    zeros = full(0, load(at(layer_at(p.layers, 0).weight, 0, 0, like)))
+    for l in range(p.n_layers):
+        a = layer_at(p.layers, l)
+        n_in, n_out = a.n_in, a.n_out
+        dz, ldz, x, ldx = at(a.dz_rows, 0, 0, like), a.dz_rows.stride, at(a.x_rows, 0, 0, like), a.x_rows.stride
+        w, v = at(a.weight, 0, 0, like), at(a.velocity, 0, 0, like)
+        turned, turned_v = at(a.turned, 0, 0, like), at(a.turned_velocity, 0, 0, like)
+        g = pointer(p.gradients, like)
+        dw, db = (g + a.weight_at, g + a.bias_at) if p.gradients != 0 else (null, null)
+        zeros = tiny_update(rates, samples, dz, ldz, n_out, x, ldx, n_in, w, a.weight.stride, v, dw, zeros)
+        zeros = tiny_update(rates, samples, x, ldx, n_in, dz, ldz, n_out, turned, a.turned.stride, turned_v, null, zeros)
+        if a.bias_at >= 0:
+            b, bv = pointer(a.bias, like), pointer(a.bias_velocity, like)
+            zeros = tiny_update(rates, samples, null, 0, 1, dz, ldz, n_out, b, 0, bv, db, zeros)
+    return every(zeros == 0)

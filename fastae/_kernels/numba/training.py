@@ -1,0 +1,95 @@
+"""The loop over a training plan's steps, run by a team without the GIL; cython/plan.pxi tells how.
+
+Phase 1 divides samples among the members, phase 2 rectangles of weights, and the optimiser is applied to a tile's gradient at
+once. During a run weights live in padded rows; the flat arrays stay those before it, and serve to start again when a step
+fails.
+"""
+
+import math
+
+from .backward import exchange_all, gather, learn, pass_block, pass_few, rectangle_at
+from .elementwise import interleaved_sum
+from .functions import compiled, loss_divisor
+from .network import LAYER, MANY, MATRIX, block_samples, layer_at, part
+from .team import meet
+from .tiny import learn_tiny, pass_tiny
+from .vector import bytes_of, number, pointer, record
+
+_LAYERS, _MATRICES = LAYER.itemsize, MATRIX.itemsize
+
+
+@compiled
+def first_rectangle(p, member, size):
+    """Where a member's part begins, the parts being nearly equal in weights."""
+    q = 0
+    while q < p.n_rectangles and rectangle_at(p, q).before * size < p.n_weights * member:
+        q += 1
+    return q if member < size else p.n_rectangles
+
+
+@compiled
+def all_true(flags, n):
+    for m in range(n):
+        if flags[m] == 0:
+            return False
+    return True
+
+
+@compiled
+def steps(p, last, team, member, like):
+    """Steps over order[first:last], from the flat weights, which stay as they are. Returns where a step failed, or last."""
+    q0, q1 = first_rectangle(p, member, team.size), first_rectangle(p, member + 1, team.size)
+    room = pointer(p.rooms + member * p.room_bytes, like)
+    layers, target = p.blocks + member * p.n_layers * _LAYERS, record(p.targets + member * _MATRICES, MATRIX)
+    flags, losses = pointer(p.finite, 0), pointer(p.sample_loss, 1.0)
+    start, total = p.first, p.before
+    exchange_all(p, q0, q1, True, room)
+    meet(team)
+    while start < last:
+        rows = min(p.batch_size, last - start)
+        divisor = loss_divisor(p.loss, rows, layer_at(p.layers, p.n_layers - 1).n_out)
+        scale = number(1 / divisor, room)
+        few = rows < MANY
+        if p.tiny:
+            gather(p, start, 0, rows, room)
+            pass_tiny(p, rows, scale, room)
+        elif few:
+            pass_few(p, start, rows, scale, team, member, room)
+        else:
+            s, s1 = part(rows, team, member)
+            block = block_samples(s1 - s, p.widest, bytes_of(room))
+            while s < s1:
+                pass_block(p, layers, target, start, s, min(s + block, s1), scale, room)
+                s += block
+        meet(team)
+        value = interleaved_sum(rows, losses) / divisor
+        if not math.isfinite(value):
+            return start
+        good = learn_tiny(p, rows, room) if p.tiny else learn(p, rows, few, q0, q1, room)
+        flags[member] = 1 if good else 0
+        meet(team)
+        if not all_true(flags, team.size):
+            return start
+        start += rows
+        total += value * rows
+        if member == 0:
+            p.total = total
+    return start
+
+
+@compiled
+def train(p, team, member, like):
+    last, reached = p.last, p.last
+    while True:
+        reached = steps(p, last, team, member, like)
+        if reached == last:
+            break
+        last = reached  # the weights are lost: take the good steps again, to the same bits
+        meet(team)
+        if member == 0:
+            p.total = p.before
+    q0, q1 = first_rectangle(p, member, team.size), first_rectangle(p, member + 1, team.size)
+    exchange_all(p, q0, q1, False, pointer(p.rooms, like))
+    if member == 0:
+        p.done = reached - p.first
+    meet(team)

@@ -1,0 +1,91 @@
+"""Functions that are compiled by themselves and called by their symbols, once for float32 and once for float64.
+
+Numba makes a caller's machine code from its own and that of all functions below it: through some levels of calls a register
+tile would be optimised a dozen times. A unit is compiled once, and a caller knows no more than its name. All are kept on
+disk; since a caller that comes from there looks for the symbols of its units, ``define`` must have been called before.
+"""
+
+import numpy as np
+from llvmlite import binding, ir
+from numba import cfunc, from_dtype, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .machine import BUILD
+from .vector import Pointer
+
+INTEGER, REAL, POINTER, DOUBLES = "integer", "real", "pointer", "doubles"  # kinds of arguments; or a record's dtype
+OPTIONS = {"error_model": "numpy", "cache": True}
+_units = []
+
+
+class Unit:
+    """One function, as many signatures as there are element types."""
+
+    def __init__(self, function, result, kinds):
+        self.function, self.result, self.kinds = function, result, kinds
+        self._defined = {}
+
+    def signature(self, real):
+        known = {INTEGER: types.intp, REAL: real, POINTER: Pointer(real), DOUBLES: Pointer(types.float64)}
+        arguments = [known[kind] if isinstance(kind, str) else from_dtype(kind) for kind in self.kinds]
+        return (types.intp if self.result else types.void)(*arguments)
+
+    def symbol(self, real):
+        return f"fastae_{self.function.__name__}_{real}_{BUILD}"
+
+    def define(self, real):
+        if real not in self._defined:
+            self._defined[real] = compiled = cached(cfunc, self.signature(real), self.function)
+            binding.add_symbol(self.symbol(real), compiled.address)
+        return self.symbol(real)
+
+
+def cached(compiler, signature, function):
+    """Compiled, and kept on disk where there is a folder for it."""
+    try:
+        return compiler(signature, **OPTIONS)(function)
+    except RuntimeError as error:
+        if "cannot cache" not in str(error):
+            raise
+        return compiler(signature, **OPTIONS | {"cache": False})(function)
+
+
+def unit(*kinds, result=False):
+    """A decorator; kinds are those of the arguments, of which one is a POINTER; result: an integer is returned."""
+
+    def decorate(function):
+        made = Unit(function, result, kinds)
+        _units.append(made)
+        place = kinds.index(POINTER)
+
+        def typing(context, arguments):
+            real = arguments[place].real
+            name, sig = made.define(real), made.signature(real)
+
+            def build(context, builder, _, values):
+                values = [context.cast(builder, v, a, b) for v, a, b in zip(values, arguments, sig.args, strict=True)]
+                wanted = ir.FunctionType(
+                    context.get_value_type(sig.return_type) if result else ir.VoidType(), [v.type for v in values]
+                )
+                answer = builder.call(cgutils.get_or_insert_function(builder.module, wanted, name), values)
+                return answer if result else context.get_dummy_value()
+
+            return sig.return_type(*arguments), build
+
+        names = function.__code__.co_varnames[: function.__code__.co_argcount]
+        # intrinsic wants a function with as many arguments as the calls have
+        scope = {"typing": typing}
+        exec(f"def {function.__name__}(context, {', '.join(names)}): return typing(context, ({', '.join(names)},))", scope)
+        wrapped = scope[function.__name__]
+        wrapped.__doc__ = function.__doc__
+        return intrinsic(wrapped)
+
+    return decorate
+
+
+def define(dtype):
+    """All units for an element type: compiled, or taken from the disk."""
+    real = from_dtype(np.dtype(dtype))
+    for made in _units:
+        made.define(real)
