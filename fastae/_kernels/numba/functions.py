@@ -41,13 +41,10 @@ class _Single:
     EXP = tuple(map(float.fromhex, ("0x1.6d10fcp-10", "0x1.120b62p-7", "0x1.55551ap-5", "0x1.5554dep-3", "0x1p-1")))
     LOG = tuple(2 / k for k in (9, 7, 5, 3))
     # erfcx(u) as a polynomial in 1 / (1 + u / 2), for 0 <= u <= 10
-    ERFCX = tuple(
-        map(
-            float.fromhex,
-            ("-0x1.83fc84p-5", "0x1.cbc00cp-3", "-0x1.6b317ap-2", "0x1.d20214p-4", "0x1.960a84p-4", "0x1.215416p-3")
-            + ("0x1.0c773ap-2", "0x1.1d7208p-2", "0x1.213efap-2", "-0x1.1a8b72p-16"),  # noqa: RUF005
-        )
-    )
+    ERFCX = tuple(map(float.fromhex, (
+        "-0x1.83fc84p-5", "0x1.cbc00cp-3", "-0x1.6b317ap-2", "0x1.d20214p-4", "0x1.960a84p-4",
+        "0x1.215416p-3", "0x1.0c773ap-2", "0x1.1d7208p-2", "0x1.213efap-2", "-0x1.1a8b72p-16",
+    )))  # fmt: skip
 
 
 class _Double:
