@@ -4,6 +4,7 @@ __version__ = "0.1.0"
 
 from . import datasets, ops
 from .autoencoder import Autoencoder
+from .functions import activation, loss
 from .layers import Linear, Sequential
 from .optim import SGD
 from .persistence import load, save
@@ -18,10 +19,12 @@ __all__ = [
     "Linear",
     "Sequential",
     "Trainer",
+    "activation",
     "datasets",
     "get_backend",
     "get_num_threads",
     "load",
+    "loss",
     "ops",
     "register_threadpoolctl",
     "save",

@@ -7,27 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._kernels.names import ACTIVATIONS, LOSSES
-
 Array = NDArray[Any]
 DTYPES = ("float32", "float64")
 FLOATS = (np.float32, np.float64)
 _SOURCES = frozenset(map(np.dtype, ("float32", "float64", "uint8")))  # of native byte order
 _ROWS = 4096  # of a block of large data
-
-
-def activation(name: str, argument: str = "activation") -> int:
-    """Number of an activation."""
-    if not isinstance(name, str) or name not in ACTIVATIONS:
-        raise ValueError(f"{argument} takes one of {', '.join(ACTIVATIONS)}; got {name!r}")
-    return ACTIVATIONS.index(name)
-
-
-def loss(name: str) -> int:
-    """Number of a loss."""
-    if not isinstance(name, str) or name not in LOSSES:
-        raise ValueError(f"loss takes one of {', '.join(LOSSES)}; got {name!r}")
-    return LOSSES.index(name)
 
 
 def float_dtype(dtype: Any) -> np.dtype[Any]:

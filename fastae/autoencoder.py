@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _check
 from ._check import Array
+from .functions import resolve
 from .layers import BLOCK, Linear, Network, Sequential, generator
 
 
@@ -20,7 +21,7 @@ class Autoencoder(Network):
     ----------
     sizes : sequence of int
         Features from the input to the code, as [784, 256, 64]; the decoder mirrors them.
-    activation : str
+    activation : str or what :func:`fastae.activation` makes
         Of the hidden layers; see :class:`fastae.Linear`.
     latent_activation : str
         Of the code.
@@ -77,7 +78,7 @@ class Autoencoder(Network):
                 (latent_activation, "latent_activation"),
                 (output_activation, "output_activation"),
             ):
-                _check.activation(number, argument)
+                resolve("activation", number, argument)
             widths = [_check.positive_integer(n, "sizes") for n in sizes]
             rng = generator(seed)
 

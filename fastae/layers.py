@@ -12,7 +12,8 @@ import numpy as np
 
 from . import _check
 from ._check import Array
-from ._kernels.names import ACTIVATIONS, KEEPS_INPUT
+from ._kernels.names import ACTIVATIONS, keeps_input
+from .functions import Own, resolve
 from .settings import check_threads, get_backend, kernels
 
 _HE = ("relu", "leaky_relu", "elu", "softplus", "gelu", "silu")
@@ -27,7 +28,7 @@ class Linear:
     ----------
     n_in, n_out : int
         Features in and out.
-    activation : str
+    activation : str or what :func:`fastae.activation` makes
         f: identity, relu, leaky_relu (slope 0.01), elu (alpha 1), sigmoid, tanh, softplus, gelu (exact) or silu.
     bias : bool
     dtype : {"float32", "float64"}
@@ -47,7 +48,7 @@ class Linear:
         self,
         n_in: int,
         n_out: int,
-        activation: str = "identity",
+        activation: str | Own = "identity",
         bias: bool = True,
         dtype: Any = "float32",
         seed: Any = None,
@@ -55,16 +56,17 @@ class Linear:
     ) -> None:
         self.n_in = _check.positive_integer(n_in, "n_in")
         self.n_out = _check.positive_integer(n_out, "n_out")
-        self.activation = activation
-        self.activation_number = _check.activation(activation)
+        self.activation, self.activation_number, own = resolve("activation", activation, "activation")
         self.has_bias = bool(bias)
         self.dtype = _check.float_dtype(dtype)
         self.backend = backend or get_backend()
         self.kernels: ModuleType = kernels(self.backend)
+        if own is not None:
+            own.give(self.kernels, self.dtype)
         self.owned = False  # by a network, whose flat buffer the arrays are views of
         self._kept: tuple[Array, Array] | None = None
         self._bind(np.zeros(self.size, self.dtype), np.zeros(self.size, self.dtype))
-        bound = math.sqrt(6 / (n_in if activation in _HE else n_in + n_out))
+        bound = math.sqrt(6 / (n_in if self.activation in _HE else n_in + n_out))
         self._weight[...] = generator(seed).uniform(-bound, bound, self._weight.shape)
 
     @property
@@ -115,7 +117,7 @@ class Linear:
         if np.may_share_memory(x, given):
             x = x.copy()  # the caller may overwrite it before backward
         y = np.empty((len(x), self.n_out), self.dtype)
-        keep = np.empty_like(y) if self.activation_number in KEEPS_INPUT else None
+        keep = np.empty_like(y) if keeps_input(self.activation_number) else None
         self.kernels.linear(x, self._weight, self._bias, self.activation_number, y, keep, check_threads(n_threads))
         self._kept = x, y.copy() if keep is None else keep
         return y

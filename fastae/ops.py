@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _check
 from ._check import Array
+from .functions import resolve
 from .settings import check_threads, kernels
 
 __all__ = ["linear", "linear_grad_input", "linear_grad_weight", "matmul"]
@@ -114,7 +115,7 @@ def linear(
     x : array (B, I)
     weight : array (O, I)
     bias : array (O,), optional
-    activation : str
+    activation : str or what :func:`fastae.activation` makes
         identity, relu, leaky_relu (slope 0.01), elu (alpha 1), sigmoid, tanh, softplus, gelu (exact) or silu.
     out : array (B, O), optional
     n_threads : int, optional
@@ -129,7 +130,9 @@ def linear(
     if bias is not None:
         bias = np.ascontiguousarray(_operand(bias, "bias", x.dtype, ndim=1))
         _same("length of bias", len(bias), "rows of weight", len(weight))
-    number = _check.activation(activation)
+    _, number, own = resolve("activation", activation, "activation")
+    if own is not None:
+        own.give(kernels(), x.dtype)
     y, copy = _check.output(out, (len(x), len(weight)), x.dtype, x, weight, bias)
     kernels().linear(x, weight, bias, number, y, None, check_threads(n_threads))
     return _result(y, copy, out)

@@ -12,10 +12,12 @@ import numpy as np
 
 from . import _check
 from ._check import Array
+from .functions import Own, resolve
 from .layers import BLOCK, Network, generator
 from .optim import SGD
-from .settings import check_threads
+from .settings import check_threads, kernels
 
+_CROSS_ENTROPY = ("bce", "bce_with_logits")  # whose targets are from 0 to 1
 _CALL_SECONDS = 0.04  # of a call into the kernels, after which Python looks for Ctrl-C and moves the progress bar
 
 
@@ -65,7 +67,7 @@ class Trainer:
     ----------
     model : Autoencoder or Sequential
     optimizer : SGD
-    loss : {"half_squared", "mse", "bce", "bce_with_logits"}
+    loss : {"half_squared", "mse", "bce", "bce_with_logits"} or what :func:`fastae.loss` makes
         half_squared is half the sum over features, averaged over samples; the others are means over all elements, as in
         PyTorch: squared error, and cross-entropy of outputs that are probabilities, or logits.
     batch_size : int
@@ -73,6 +75,8 @@ class Trainer:
         Of the order of samples.
     n_threads : int, optional
         Default: :func:`fastae.get_num_threads`. Results do not depend on it.
+    backend : str, optional
+        Which trains, for this trainer alone. Default: the model's.
 
     Examples
     --------
@@ -89,17 +93,19 @@ class Trainer:
         self,
         model: Network,
         optimizer: SGD,
-        loss: str = "mse",
+        loss: str | Own = "mse",
         batch_size: int = 128,
         seed: Any = None,
         n_threads: int | None = None,
+        backend: str | None = None,
     ) -> None:
         if not isinstance(model, Network):
             raise TypeError(f"model takes an Autoencoder or a Sequential, got {type(model).__name__}")
         if not isinstance(optimizer, SGD):
             raise TypeError(f"optimizer takes an SGD, got {type(optimizer).__name__}")
         self.model, self.optimizer = model, optimizer
-        self.loss, self._loss = loss, _check.loss(loss)
+        self.backend = model.layers[0].backend if backend is None else backend
+        self._resolve(loss)
         activation = model.layers[-1].activation
         if loss == "bce" and activation != "sigmoid":
             raise ValueError(
@@ -121,7 +127,20 @@ class Trainer:
         self._parameters: Array | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_plan": None, "_parameters": None}  # a plan is made anew where it is needed
+        # A plan is made anew where it is needed; a function of one's own is looked for by its name.
+        return {**self.__dict__, "_plan": None, "_parameters": None, "_kernels": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._resolve(self.loss)
+
+    def _resolve(self, loss: str | Own) -> None:
+        """The backend, and what it must know of functions of one's own."""
+        self._kernels: Any = kernels(self.backend)
+        self.loss, self._loss, own = resolve("loss", loss, "loss")
+        for function in (own, *(resolve("activation", layer.activation, "activation")[2] for layer in self.model.layers)):
+            if function is not None:
+                function.give(self._kernels, self.model.dtype)
 
     def step(self, x: Any, target: Any = None) -> float:
         """One step on one batch.
@@ -138,7 +157,7 @@ class Trainer:
             Loss of the batch before the step.
         """
         x, target = self._data(x, target)
-        if "bce" in self.loss:
+        if self.loss in _CROSS_ENTROPY:
             self._check_values(x, target, "x", "target")
         plan = self._planned(max(len(x), self.batch_size))
         done, total = plan.run(x, target, None, 0, len(x), self.optimizer.hyperparameters(), self.model.gradients)
@@ -190,7 +209,7 @@ class Trainer:
         epochs = _check.positive_integer(epochs, "epochs")
         if self.batch_size > len(x):
             raise ValueError(f"batch_size takes at most the number of samples, {len(x)}; got {self.batch_size}")
-        if "bce" in self.loss:
+        if self.loss in _CROSS_ENTROPY:
             self._check_values(x, target, "x", "target")
         validation = self._validation(validation_data)
         plan = self._planned(self.batch_size)
@@ -240,7 +259,7 @@ class Trainer:
             start = time.perf_counter()
             if shuffle:  # by a function of seed and epoch, a part at a time, so that memory does not grow with the data
                 rows = np.empty(asked, np.int64)
-                self.model.layers[0].kernels.shuffled(self._key, self.epochs, len(x), done, rows)
+                self._kernels.shuffled(self._key, self.epochs, len(x), done, rows)
                 taken, total = plan.run(x, target, rows, 0, asked, sgd, None, total)
             else:
                 taken, total = plan.run(x, target, None, done, done + asked, sgd, None, total)
@@ -263,7 +282,7 @@ class Trainer:
         for start in range(0, len(x), BLOCK):
             y = self.model.infer(x[start : start + BLOCK], "x", n_threads=threads)
             t = _check.converted(target[start : start + BLOCK], self.model.dtype, "target")
-            total += self.model.layers[0].kernels.loss(self._loss, y, t, None, threads) * len(y)
+            total += self._kernels.loss(self._loss, y, t, None, threads) * len(y)
         return total / len(x)
 
     def _planned(self, batch_size: int) -> Any:
@@ -274,9 +293,7 @@ class Trainer:
         moved = self._parameters is not model.parameters  # the model became part of another
         if self._plan is None or self._plan.batch_size != batch_size or moved:
             self._parameters = model.parameters
-            self._plan = model.layers[0].kernels.Plan(
-                model.shapes(), model.parameters, self._velocity, batch_size, self._loss, 1
-            )
+            self._plan = self._kernels.Plan(model.shapes(), model.parameters, self._velocity, batch_size, self._loss, 1)
         self._plan.n_threads = check_threads(self.n_threads)
         return self._plan
 
@@ -297,7 +314,7 @@ class Trainer:
         _check.finite(x, x_name, self.model.dtype)
         if target is not x:
             _check.finite(target, target_name, self.model.dtype)
-        if "bce" in self.loss:
+        if self.loss in _CROSS_ENTROPY:
             _check.unit_interval(target, x_name if target is x else target_name, self.loss)
 
     def _validation(self, data: Any) -> tuple[Array, Array] | None:

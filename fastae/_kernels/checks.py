@@ -50,19 +50,21 @@ def writable(a, dtype, *shape):
     return a
 
 
-def activation(number):
-    if not 0 <= number < len(ACTIVATIONS):
+def activation(number, own=frozenset()):
+    """A number of names.ACTIVATIONS, or of the user's own."""
+    if not 0 <= number < len(ACTIVATIONS) and number not in own:
         raise IndexError(f"there is no activation {number}")
     return number
 
 
-def loss(number):
-    if not 0 <= number < len(LOSSES):
+def loss(number, own=frozenset()):
+    """A number of names.LOSSES, or of the user's own."""
+    if not 0 <= number < len(LOSSES) and number not in own:
         raise IndexError(f"there is no loss {number}")
     return number
 
 
-def layers(shapes, n_parameters):
+def layers(shapes, n_parameters, own=frozenset()):
     """Layers of (n_in, n_out, activation, has_bias) that chain, and hold so many weights and biases."""
     if not shapes:
         raise ValueError("a network has at least one layer")
@@ -73,7 +75,7 @@ def layers(shapes, n_parameters):
     if held != n_parameters:
         raise ValueError(f"the layers hold {held} weights and biases, the flat array {n_parameters}")
     for _, _, number, _ in shapes:
-        activation(number)
+        activation(number, own)
     return list(shapes)
 
 

@@ -5,11 +5,12 @@ Shapes: x (B, I), weight (O, I), bias (O,), y and z (B, O). Gradients are ``d`` 
 
 import math
 from collections.abc import Callable
+from ctypes import CFUNCTYPE, c_double, c_float, c_ssize_t, c_void_p
 from typing import Any
 
 import numpy as np
 
-from .names import ACTIVATIONS, KEEPS_INPUT, LOSSES
+from .names import ACTIVATIONS, LOSSES, keeps_input
 
 LEAKY_SLOPE = 0.01
 _erfc = np.vectorize(math.erfc, otypes=[np.float64])
@@ -82,7 +83,7 @@ _FORWARD: dict[str, Callable[[Any], Any]] = {
     "silu": lambda z: z * _sigmoid(z),
 }
 
-_SLOPE: dict[str, Callable[[Any], Any]] = {  # from the output y, or the input z for those in KEEPS_INPUT
+_SLOPE: dict[str, Callable[[Any], Any]] = {  # from the output y, or the input z where names.keeps_input
     "relu": lambda y: y > 0,
     "leaky_relu": lambda y: np.where(y > 0, 1, y.dtype.type(LEAKY_SLOPE)),
     "elu": lambda y: np.where(y > 0, 1, y + 1),
@@ -96,6 +97,9 @@ _SLOPE: dict[str, Callable[[Any], Any]] = {  # from the output y, or the input z
 
 def activate(activation, z, y, n_threads):
     """y := f(z), in place or not."""
+    if activation >= len(ACTIVATIONS):
+        _own("activation", activation, z.dtype)[0](z.size, z.ctypes.data, y.ctypes.data)
+        return
     f = _FORWARD.get(ACTIVATIONS[activation])
     if f is not None:
         y[...] = f(z)
@@ -104,7 +108,10 @@ def activate(activation, z, y, n_threads):
 
 
 def differentiate(activation, kept, dy, dz, n_threads):
-    """dz := dy f'(z), in place or not. ``kept`` is y = f(z), or z where KEEPS_INPUT says so; unused for identity."""
+    """dz := dy f'(z), in place or not. ``kept`` is y = f(z), or z where names.keeps_input says so; unused for identity."""
+    if activation >= len(ACTIVATIONS):
+        _own("activation", activation, dy.dtype)[1](dy.size, kept.ctypes.data, dy.ctypes.data, dz.ctypes.data)
+        return
     slope = _SLOPE.get(ACTIVATIONS[activation])
     if slope is not None:
         np.multiply(dy, slope(kept), out=dz)
@@ -130,12 +137,43 @@ _LOSS = {
 
 def loss(loss, y, target, dy, n_threads):
     """The loss of a batch, summed in float64; ``dy`` (None, y or another array) receives its gradient."""
+    if loss >= len(LOSSES):
+        return _own_loss(loss, y, target, dy)
     term, slope, divisor = _LOSS[LOSSES[loss]]
     n = divisor(*y.shape)
     value = float(np.sum(term(y, target), dtype=np.float64)) / n if n else 0.0
     if dy is not None:
         dy[...] = slope(y, target) * y.dtype.type(1 / max(n, 1))
     return value
+
+
+# ---- functions of the user's own: C functions of rows, see numba/rows.py ---------------------------------------------
+
+_OWN: dict[tuple[str, int, Any], list[Any]] = {}
+_ARGUMENTS = {"activation": ["zy", "zyy"], "loss": ["yt.yt"]}  # a letter for an array, a dot for a number
+
+
+def define(kind, number, dtype, functions):
+    """Learn an activation (its value and its slope) or a loss (its terms): addresses of C functions for a dtype."""
+    real = c_float if dtype == np.float32 else c_double
+    _OWN[kind, number, dtype] = [
+        CFUNCTYPE(None, c_ssize_t, *(real if a == "." else c_void_p for a in arguments))(address)
+        for arguments, address in zip(_ARGUMENTS[kind], functions, strict=True)
+    ]
+
+
+def _own(kind, number, dtype):
+    if (kind, number, dtype) not in _OWN:
+        raise IndexError(f"there is no {kind} {number}")
+    return _OWN[kind, number, dtype]
+
+
+def _own_loss(loss, y, target, dy):
+    terms, slopes, scale = np.empty_like(y), np.empty_like(y), 1 / max(y.size, 1)
+    _own("loss", loss, y.dtype)[0](y.size, y.ctypes.data, target.ctypes.data, scale, slopes.ctypes.data, terms.ctypes.data)
+    if dy is not None:
+        dy[...] = slopes
+    return float(np.sum(terms, dtype=np.float64)) * scale
 
 
 # ---- optimiser -------------------------------------------------------------------------------------------------------
@@ -261,7 +299,7 @@ class Plan:
         self.layers = []
         for (w, b, activation), (dw, db, _) in zip(_views(layers, weights), _views(layers, self._gradients), strict=True):
             y, dz = np.empty((2, batch_size, len(w)), weights.dtype)
-            keep = np.empty_like(y) if activation in KEEPS_INPUT else None
+            keep = np.empty_like(y) if keeps_input(activation) else None
             self.layers.append((w, b, dw, db, activation, y, keep, dz))
 
     def run(self, x, target, order, first, last, sgd, gradients=None, total=0.0):

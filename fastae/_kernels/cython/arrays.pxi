@@ -110,14 +110,18 @@ cdef void* vector(cnp.ndarray a, bint double_, Py_ssize_t n) except NULL:
     return writable(a, double_, 1, n, 0)
 
 
-cdef int check_activation(int activation) except -1:
-    if not 0 <= activation <= SILU:
+cdef bint is_own(int slot, int number, bint double_) noexcept:
+    return 0 <= number < MOST_OWN and own[slot][number][double_] != NULL
+
+
+cdef int check_activation(int activation, bint double_) except -1:
+    if not (0 <= activation < OWN_ACTIVATION or is_own(VALUE, activation - OWN_ACTIVATION, double_)):
         raise IndexError(f"there is no activation {activation}")
     return activation
 
 
-cdef int check_loss(int loss) except -1:
-    if not 0 <= loss <= BCE_WITH_LOGITS:
+cdef int check_loss(int loss, bint double_) except -1:
+    if not (0 <= loss < OWN_LOSS or is_own(TERMS, loss - OWN_LOSS, double_)):
         raise IndexError(f"there is no loss {loss}")
     return loss
 

@@ -5,6 +5,11 @@
 #define FASTAE_NUMBERS /* the order of _kernels/names.py */
 enum { IDENTITY, RELU, LEAKY_RELU, ELU, SIGMOID, TANH, SOFTPLUS, GELU, SILU };
 enum { HALF_SQUARED, MSE, BCE, BCE_WITH_LOGITS };
+
+/* Functions of the user's own have the numbers behind these: C functions of rows, which numba/rows.py makes. */
+enum { OWN_ACTIVATION = SILU + 1, OWN_LOSS = BCE_WITH_LOGITS + 1, MOST_OWN = 1024 };
+enum { VALUE, SLOPE, TERMS };
+static void *own[3][MOST_OWN][2]; /* the last is for double */
 typedef double Pair __attribute__((vector_size(16)));
 
 /* The sum of n numbers, as eight interleaved sums: one alone would wait for each addition. */
@@ -45,11 +50,20 @@ static double interleaved_sum(ptrdiff_t n, const double *p)
     case SILU: MAP((gauss = N(sigmoid)(k), dy * (gauss * (1 + k * (1 - gauss)))))               \
     }
 
+typedef void (*N(value_rows))(ptrdiff_t, const REAL *, REAL *);
+typedef void (*N(slope_rows))(ptrdiff_t, const REAL *, const REAL *, REAL *);
+typedef void (*N(terms_rows))(ptrdiff_t, const REAL *, const REAL *, REAL, REAL *, REAL *);
+#define OWN(kind, slot, number) (*(N(kind) *)&own[slot][number][REAL_BYTES / 8])
+
 /* out = f(in), in place or not. A NaN stays a NaN in each of them. */
 static void N(activate)(int activation, ptrdiff_t rows, ptrdiff_t n, const REAL *in, ptrdiff_t ld_in, REAL *out, ptrdiff_t ld_out)
 {
     const vec zero = {0};
     vec gauss;
+    if (activation >= OWN_ACTIVATION) {
+        for (; rows > 0; rows--, in += ld_in, out += ld_out) OWN(value_rows, VALUE, activation - OWN_ACTIVATION)(n, in, out);
+        return;
+    }
 #define MAP(formula)                                                        \
     for (; rows > 0; rows--, in += ld_in, out += ld_out) {                  \
         ptrdiff_t i = 0;                                                    \
@@ -75,6 +89,11 @@ static void N(differentiate)(int activation, ptrdiff_t rows, ptrdiff_t n, const 
 {
     const vec zero = {0};
     vec gauss;
+    if (activation >= OWN_ACTIVATION) {
+        for (; rows > 0; rows--, kept += ld_kept, in += ld_in, out += ld_out)
+            OWN(slope_rows, SLOPE, activation - OWN_ACTIVATION)(n, kept, in, out);
+        return;
+    }
 #define MAP(formula)                                                                        \
     for (; rows > 0; rows--, kept += ld_kept, in += ld_in, out += ld_out) {                 \
         ptrdiff_t i = 0;                                                                    \
@@ -147,6 +166,16 @@ INLINE double N(tree)(const N(sums) *sum) /* adds slot l + 8 to l, then l + 4, l
     return p[0][0] + p[0][1];
 }
 
+/* A vector, or what is left of one, of a loss of the user's own: its terms; grad as below. */
+INLINE vec N(own_terms)(int loss, ptrdiff_t left, const REAL *out, const REAL *target, REAL scale, REAL *grad)
+{
+    const ptrdiff_t n = left < LANES ? left : LANES;
+    REAL terms[LANES];
+    OWN(terms_rows, TERMS, loss - OWN_LOSS)(n, out, target, scale, grad, terms);
+    for (ptrdiff_t i = n; i < LANES; i++) grad[i] = 0;
+    return N(load_upto)(terms, n);
+}
+
 /* A sample a row, padded to whole vectors: row_loss = the sum of n terms, sixteen interleaved sums in double whatever LANES
  * is; grad = scale * slope, and 0 in the padding. grad may be out. */
 static void N(loss)(int loss, ptrdiff_t rows, ptrdiff_t n, const REAL *out, const REAL *target, ptrdiff_t ld, REAL scale,
@@ -154,6 +183,16 @@ static void N(loss)(int loss, ptrdiff_t rows, ptrdiff_t n, const REAL *out, cons
 {
     const vec zero = {0}, low = SPLAT(-100), tiny = SPLAT((REAL)1e-12);
     vec p, q;
+    if (loss >= OWN_LOSS) {
+        for (; rows > 0; rows--, out += ld, target += ld, grad += ld_grad) {
+            N(sums) sum[16 / LANES] = {{0}};
+            for (ptrdiff_t i = 0; i < n; i += LANES)
+                sum[i / LANES % (16 / LANES)] +=
+                    __builtin_convertvector(N(own_terms)(loss, n - i, out + i, target + i, scale, grad + i), N(sums));
+            *row_loss++ = N(tree)(sum);
+        }
+        return;
+    }
 #define SUM(term, slope)                                                                         \
     for (; rows > 0; rows--, out += ld, target += ld, grad += ld_grad) {                         \
         N(sums) sum[16 / LANES] = {{0}};                                                         \
@@ -177,6 +216,16 @@ static void N(loss_columns)(int loss, ptrdiff_t features, ptrdiff_t n, const REA
 {
     const vec zero = {0}, low = SPLAT(-100), tiny = SPLAT((REAL)1e-12);
     vec p, q;
+    if (loss >= OWN_LOSS) {
+        for (ptrdiff_t i = 0; i < n; i += LANES)
+            for (ptrdiff_t f = 0; f < features;) {
+                vec eight = zero;
+                for (ptrdiff_t last = f + 8 < features ? f + 8 : features; f < last; f++)
+                    eight += N(own_terms)(loss, n - i, out + f * ld + i, target + f * ld_target + i, scale, grad + f * ld_grad + i);
+                *(N(sums_u) *)(sample_loss + i) += __builtin_convertvector(eight, N(sums));
+            }
+        return;
+    }
 #define SUM(term, slope)                                                                         \
     for (ptrdiff_t i = 0; i < n; i += LANES) {                                                   \
         const ivec inside = N(lanes_below)(n - i);                                               \

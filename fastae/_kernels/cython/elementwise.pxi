@@ -16,7 +16,13 @@ cdef extern from "network.h" nogil:
 
 cdef extern from "engine.h" nogil:
     enum: HALF_SQUARED
-    enum: BCE_WITH_LOGITS
+    enum: OWN_ACTIVATION
+    enum: OWN_LOSS
+    enum: MOST_OWN
+    enum: VALUE
+    enum: SLOPE
+    enum: TERMS
+    void* own[3][1024][2]
     double interleaved_sum(Py_ssize_t n, const double* p)
     void loss_f32(int loss, Py_ssize_t rows, Py_ssize_t n, const float* y, const float* target, Py_ssize_t ld, float scale,
                   float* dy, Py_ssize_t ldd, double* row_loss)

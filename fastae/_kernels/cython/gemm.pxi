@@ -12,7 +12,6 @@ cdef extern from "engine.h" nogil:
     enum: NV
     enum: VECTOR_BYTES
     enum: IDENTITY
-    enum: SILU
     enum: SIGMOID
     enum: SOFTPLUS
     enum: TILE_ELEMENTS

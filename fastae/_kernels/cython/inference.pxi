@@ -156,7 +156,7 @@ cdef class Inference:
         zeros = self.arena.take(widest * size)
         memset(&layer, 0, sizeof(layer))
         for l, (n_in, n_out, activation, has_bias) in enumerate(layers):
-            layer.n_in, layer.n_out, layer.activation = n_in, n_out, check_activation(activation)
+            layer.n_in, layer.n_out, layer.activation = n_in, n_out, check_activation(activation, self.is_double)
             layer.weight = Matrix(flat + at * size, n_in)
             at += n_in * n_out
             layer.bias = flat + at * size if has_bias else zeros

@@ -10,7 +10,7 @@ from fastae._kernels.cython._runtime cimport Team, TeamFunction, run_small_team,
 
 from time import perf_counter
 
-from fastae._kernels.names import KEEPS_INPUT
+from fastae._kernels.names import keeps_input
 
 cnp.import_array()
 
@@ -27,6 +27,16 @@ include "inference.pxi"
 include "order.pxi"
 
 BLOCKS = MC, KC, NC                 # for tests of their edges
+
+
+def define(kind, int number, dtype, functions):
+    """Learn an activation (its value and its slope) or a loss (its terms): addresses of C functions for a dtype."""
+    cdef int first = OWN_ACTIVATION if kind == "activation" else OWN_LOSS, slot = VALUE if kind == "activation" else TERMS
+    if not first <= number < first + MOST_OWN:
+        raise IndexError(f"a function of the user's own has a number from {first} to {first + MOST_OWN - 1}, got {number}")
+    for address in functions:
+        own[slot][number - first][dtype.itemsize == 8] = <void*><uintptr_t>address
+        slot += 1
 
 
 def info():
@@ -89,7 +99,7 @@ def linear(cnp.ndarray x, cnp.ndarray weight, bias, int activation, cnp.ndarray 
     """y := f(x W^T + b); keep, where it is not None, receives the argument of f."""
     cdef Gemm g = product(is_double(y), len(y), columns(y), columns(x), NULL)
     set_operands(&g, x, weight.T)
-    g.C, g.ldc, g.activation = writable(y, g.is_double, 2, g.M, g.N), g.N, check_activation(activation)
+    g.C, g.ldc, g.activation = writable(y, g.is_double, 2, g.M, g.N), g.N, check_activation(activation, g.is_double)
     g.bias = NULL if bias is None else contiguous(bias, g.is_double, 1, g.N, 0)
     g.keep = NULL if keep is None else writable(keep, g.is_double, 2, g.M, g.N)
     run_product(&g, n_threads)
@@ -99,7 +109,7 @@ def linear_grad_input(cnp.ndarray dz, cnp.ndarray weight, int activation, kept, 
     """dx := (dz W) f'(kept), where f is the activation of the layer below, which made x."""
     cdef Gemm g = product(is_double(dx), len(dx), columns(dx), columns(dz), NULL)
     set_operands(&g, dz, weight)
-    g.C, g.ldc, g.activation = writable(dx, g.is_double, 2, g.M, g.N), g.N, check_activation(activation)
+    g.C, g.ldc, g.activation = writable(dx, g.is_double, 2, g.M, g.N), g.N, check_activation(activation, g.is_double)
     g.kept = NULL if activation == IDENTITY else contiguous(kept, g.is_double, 2, g.M, g.N)
     run_product(&g, n_threads)
 
@@ -161,7 +171,7 @@ cdef void elements_team(void* job, Team* team, int member) noexcept nogil:
 cdef int over_elements(int activation, kept, cnp.ndarray source, cnp.ndarray out, int n_threads) except -1:
     cdef bint double_ = is_double(out)
     cdef Py_ssize_t rows = len(out), n = columns(out)
-    cdef Run r = Run(double_, check_activation(activation), rows * n, NULL, contiguous(source, double_, 2, rows, n), NULL)
+    cdef Run r = Run(double_, check_activation(activation, double_), rows * n, NULL, contiguous(source, double_, 2, rows, n), NULL)
     r.out = writable(out, double_, 2, rows, n)
     if kept is not None:
         r.kept = contiguous(kept, double_, 2, rows, n)
@@ -199,8 +209,8 @@ cdef double loss_of(int loss, Py_ssize_t rows, Py_ssize_t n, const real* y, cons
 
 def loss(int loss, cnp.ndarray y, cnp.ndarray target, dy, int n_threads):
     """The loss of a batch; dy (None, y or another array) receives its gradient."""
-    check_loss(loss)
     cdef bint double_ = is_double(y)
+    check_loss(loss, double_)
     cdef Py_ssize_t rows = len(y), n = columns(y)
     cdef void* y_ = contiguous(y, double_, 2, rows, n)
     cdef void* t_ = contiguous(target, double_, 2, rows, n)

@@ -142,7 +142,7 @@ cdef class Plan:
         cdef Layer* layer
         cdef int l
         t.is_double = is_double(weights)
-        t.n_layers, t.loss, t.batch_size, t.n_weights = n, check_loss(loss), batch_size, P
+        t.n_layers, t.loss, t.batch_size, t.n_weights = n, check_loss(loss, t.is_double), batch_size, P
         t.weights = <char*>vector(weights, t.is_double, P)
         t.velocity = NULL if velocity is None else <char*>vector(velocity, t.is_double, P)
         check_chain(layers)
@@ -169,9 +169,10 @@ cdef class Plan:
         cdef Layer* kept = <Layer*>arena.take(t.n_layers * sizeof(Layer))
         cdef Matrix x_rows = self.matrix(arena, rows, layers[0][0])
         t.layers = kept
-        t.tiny = rows < MANY and all(n_in <= TINY and n_out <= TINY for n_in, n_out, _, _ in layers)
+        t.tiny = rows < MANY and t.loss < OWN_LOSS and all(
+            n_in <= TINY and n_out <= TINY and activation < OWN_ACTIVATION for n_in, n_out, activation, _ in layers)
         for l, (n_in, n_out, activation, has_bias) in enumerate(layers):
-            layer.n_in, layer.n_out, layer.activation = n_in, n_out, check_activation(activation)
+            layer.n_in, layer.n_out, layer.activation = n_in, n_out, check_activation(activation, t.is_double)
             layer.weight_at = at
             at += n_in * n_out
             layer.bias_at = at if has_bias else -1
@@ -186,7 +187,7 @@ cdef class Plan:
             layer.x = layer.y = layer.kept = Matrix(NULL, 0)
             layer.x_rows, layer.y_rows = x_rows, self.matrix(arena, rows if l < t.n_layers - 1 else min(rows, MANY), n_out)
             layer.dz, layer.dz_rows = self.matrix(arena, n_out, rows), self.matrix(arena, min(rows, MANY), n_out)
-            layer.keeps_input = activation in KEEPS_INPUT
+            layer.keeps_input = keeps_input(activation)
             layer.kept_rows = self.matrix(arena, min(rows, MANY), n_out) if layer.keeps_input else layer.y_rows
             x_rows = layer.y_rows
             if kept != NULL:

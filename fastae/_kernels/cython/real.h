@@ -27,6 +27,7 @@
 #undef EXPONENT_BIAS
 #undef NR
 #undef LEAKY_SLOPE
+#undef OWN
 #undef WHERE
 #undef SPLAT
 #undef LIST

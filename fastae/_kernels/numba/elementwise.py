@@ -3,6 +3,7 @@
 import numpy as np
 
 from .functions import activated, add_loss, compiled, loss_slope, rates_of, sgd_step, times_slope
+from .own import OWN_ACTIVATION, OWN_LOSS, SLOPE, TERMS, VALUE, call_rows, own_rows
 from .unit import DOUBLES, INTEGER, POINTER, REAL, unit
 from .vector import (
     address_of,
@@ -17,6 +18,7 @@ from .vector import (
     load16_some,
     load_like,
     load_some,
+    room,
     store,
     store_some,
     sum_tree,
@@ -38,6 +40,12 @@ def padded(n, p):
 
 
 @compiled
+def fill(p, n, number):
+    for i in range(n):
+        p[i] = number
+
+
+@compiled
 def load_upto(p, n):
     """At most n lanes of a vector, the others 0."""
     return load(p) if n >= lanes(p) else load_some(p, n)
@@ -55,6 +63,10 @@ def store_upto(p, v, n):
 @unit(INTEGER, INTEGER, INTEGER, POINTER, INTEGER, POINTER, INTEGER)
 def activate_rows(activation, rows, n, z, ldz, y, ldy):
     """y := f(z), in place or not."""
+    if activation >= OWN_ACTIVATION:
+        for r in range(rows):
+            call_rows(own_rows(VALUE, activation, z), n, (z + r * ldz, y + r * ldy))
+        return
     for r in range(rows):
         for i in range(0, n, lanes(z)):
             store_upto(y + (r * ldy + i), activated(activation, load_upto(z + (r * ldz + i), n - i)), n - i)
@@ -63,16 +75,53 @@ def activate_rows(activation, rows, n, z, ldz, y, ldy):
 @unit(INTEGER, INTEGER, INTEGER, POINTER, INTEGER, POINTER, INTEGER, POINTER, INTEGER)
 def differentiate_rows(activation, rows, n, kept, ldk, dy, ldy, dz, ldz):
     """dz := dy f'(z), in place or not."""
+    if activation >= OWN_ACTIVATION:
+        for r in range(rows):
+            call_rows(own_rows(SLOPE, activation, dy), n, (kept + r * ldk, dy + r * ldy, dz + r * ldz))
+        return
     for r in range(rows):
         for i in range(0, n, lanes(dy)):
             k, d = load_upto(kept + (r * ldk + i), n - i), load_upto(dy + (r * ldy + i), n - i)
             store_upto(dz + (r * ldz + i), times_slope(activation, k, d), n - i)
 
 
+@compiled
+def own_row(loss, n, y, target, scale, dy):
+    """The same as loss_rows of one row, with a loss of the user's own."""
+    terms, total = room(16, y), converted(full(0, load16(y)), 1.0)
+    for i in range(0, n, 16):
+        left = min(n - i, 16)
+        call_rows(own_rows(TERMS, loss, y), left, (y + i, target + i, scale, dy + i, terms))
+        total = total + converted(load16_some(terms, left), 1.0)
+    fill(dy + n, padded(n, y) - n, 0)
+    return sum_tree(total)
+
+
+@compiled
+def own_columns(loss, features, n, y, ldy, target, ldt, scale, dy, ldd, sample_loss):
+    """The same as loss_columns, a vector of samples at a time."""
+    terms = room(16, y)
+    for i in range(0, n, lanes(y)):
+        left, total = min(n - i, lanes(y)), load_like(sample_loss + i, load(y))
+        for first in range(0, features, 8):
+            eight = full(0, load(y))
+            for f in range(first, min(first + 8, features)):
+                u, t, d = y + (f * ldy + i), target + (f * ldt + i), dy + (f * ldd + i)
+                call_rows(own_rows(TERMS, loss, y), left, (u, t, scale, d, terms))
+                fill(d + left, lanes(y) - left, 0)
+                eight = eight + load_some(terms, left)
+            total = total + converted(eight, 1.0)
+        store(sample_loss + i, total)
+
+
 @unit(INTEGER, INTEGER, INTEGER, POINTER, POINTER, INTEGER, REAL, POINTER, INTEGER, DOUBLES)
 def loss_rows(loss, rows, n, y, target, ld, scale, dy, ldd, row_loss):
     """A sample a row: row_loss := the sum of its terms, sixteen interleaved sums in float64 whatever the width of vectors;
     dy := scale times their slope, and 0 up to whole vectors. dy may be y."""
+    if loss >= OWN_LOSS:
+        for r in range(rows):
+            row_loss[r] = own_row(loss, n, y + r * ld, target + r * ld, scale, dy + r * ldd)
+        return
     for r in range(rows):
         total = converted(full(0, load16(y)), 1.0)
         for i in range(0, n, 16):
@@ -88,6 +137,9 @@ def loss_rows(loss, rows, n, y, target, ld, scale, dy, ldd, row_loss):
 def loss_columns(loss, features, n, y, ldy, target, ldt, scale, dy, ldd, sample_loss):
     """A sample a column: to each sample's sum in float64 its terms are added, eight features at a time, whose sum is rounded;
     dy := scale times their slope, and 0 up to whole vectors."""
+    if loss >= OWN_LOSS:
+        own_columns(loss, features, n, y, ldy, target, ldt, scale, dy, ldd, sample_loss)
+        return
     for i in range(0, n, lanes(y)):
         inside = lanes_below(n - i, load(y))
         total = load_like(sample_loss + i, load(y))
@@ -127,12 +179,6 @@ def sum_rows(rows, n, a, ld, out):
         for i in range(rows):
             total = total + load(a + (i * ld + j))
         store(out + j, total)
-
-
-@compiled
-def fill(p, n, number):
-    for i in range(n):
-        p[i] = number
 
 
 @compiled

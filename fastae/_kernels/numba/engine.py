@@ -13,12 +13,13 @@ from .gemm import PRODUCT
 from .machine import ISA, MR, NV, VECTOR_BYTES
 from .network import KC, MANY
 from .order import PLACES, WORK
+from .own import TERMS, VALUE, define, defined
 from .passes import CHAIN, ELEMENTS, LOSS, UPDATE
 from .plan import Inference, Plan
 
 __all__ = [
-    "Inference", "Plan", "activate", "differentiate", "info", "linear", "linear_grad_input", "linear_grad_weight", "loss",
-    "matmul", "sgd", "shuffled",
+    "Inference", "Plan", "activate", "define", "differentiate", "info", "linear", "linear_grad_input", "linear_grad_weight",
+    "loss", "matmul", "sgd", "shuffled",
 ]  # fmt: skip
 
 BLOCKS = KC, MR, NV * VECTOR_BYTES // 4  # for tests of their edges
@@ -76,7 +77,11 @@ def linear(x, weight, bias, activation, y, keep, n_threads):
         checks.contiguous(bias, y.dtype, O)
     if keep is not None:
         checks.writable(keep, y.dtype, B, O)
-    given = {"bias": _address(bias), "keep": _address(keep), "activation": checks.activation(activation)}
+    given = {
+        "bias": _address(bias),
+        "keep": _address(keep),
+        "activation": checks.activation(activation, defined(VALUE, y.dtype)),
+    }
     _multiply(x, weight.T, y, n_threads, **given)
 
 
@@ -84,7 +89,7 @@ def linear_grad_input(dz, weight, activation, kept, dx, n_threads):
     """dx := (dz W) f'(kept), where f is the activation of the layer below, which made x."""
     (B, I), O = checks.matrix_shape(dx), checks.matrix_shape(dz)[1]
     checks.strided(dz, dx.dtype, B, O), checks.strided(weight, dx.dtype, O, I), checks.writable(dx, dx.dtype, B, I)
-    epilogue = {"activation": checks.activation(activation)}
+    epilogue = {"activation": checks.activation(activation, defined(VALUE, dx.dtype))}
     if activation != _IDENTITY:
         epilogue["kept"] = _address(checks.contiguous(kept, dx.dtype, B, I))
     _multiply(dz, weight, dx, n_threads, **epilogue)
@@ -115,7 +120,15 @@ def _elements(activation, kept, source, out, n_threads):
         "source": _address(source),
         "out": _address(checks.writable(out, out.dtype, rows, n)),
     }
-    _run("elements", out.dtype, ELEMENTS, 16.0 * out.size, n_threads, activation=checks.activation(activation), **values)
+    _run(
+        "elements",
+        out.dtype,
+        ELEMENTS,
+        16.0 * out.size,
+        n_threads,
+        activation=checks.activation(activation, defined(VALUE, out.dtype)),
+        **values,
+    )
 
 
 def activate(activation, z, y, n_threads):
@@ -138,7 +151,7 @@ def loss(loss, y, target, dy, n_threads):
         checks.writable(dy, y.dtype, rows, n)
     row = np.zeros(n + 80, y.dtype)
     values = {"rows": rows, "n": n, "y": _address(y), "target": _address(target), "dy": _address(dy), "row": _address(row)}
-    return float(_run("loss", y.dtype, LOSS, loss=checks.loss(loss), **values)["value"])
+    return float(_run("loss", y.dtype, LOSS, loss=checks.loss(loss, defined(TERMS, y.dtype)), **values)["value"])
 
 
 def sgd(weight, dweight, velocity, lr, momentum, nesterov, weight_decay, n_threads):

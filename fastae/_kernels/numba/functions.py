@@ -36,7 +36,7 @@ class _Single:
 
     MAGIC = float.fromhex("0x1.8p23")  # adding it leaves round(x) in the low bits of the mantissa
     LN2 = float.fromhex("0x1.62e4p-1"), float.fromhex("0x1.7f7d1cp-20")
-    UNDERFLOW = -104.0
+    UNDERFLOW, OVERFLOW = -104.0, 89.0
     MANTISSA, BIAS, SMALLEST = 23, 127, 2.0**-126
     EXP = tuple(map(float.fromhex, ("0x1.6d10fcp-10", "0x1.120b62p-7", "0x1.55551ap-5", "0x1.5554dep-3", "0x1p-1")))
     LOG = tuple(2 / k for k in (9, 7, 5, 3))
@@ -52,7 +52,7 @@ class _Double:
 
     MAGIC = float.fromhex("0x1.8p52")
     LN2 = float.fromhex("0x1.62e42fee00000p-1"), float.fromhex("0x1.a39ef35793c76p-33")
-    UNDERFLOW = -746.0
+    UNDERFLOW, OVERFLOW = -746.0, 710.0
     MANTISSA, BIAS, SMALLEST = 52, 1023, 2.0**-1022
     EXP = tuple(1 / math.factorial(k) for k in range(13, 1, -1))
     LOG = tuple(2 / k for k in range(25, 2, -2))
@@ -130,6 +130,31 @@ def expm1_negative(x):
     return fma(s, p, s - 1)
 
 
+def exp(x):
+    """e^x."""
+
+
+@overload(exp)
+def _exp(x):
+    underflow, overflow = _constants(x).UNDERFLOW, _constants(x).OVERFLOW
+
+    def value(x):
+        n, p = exp_parts(where(x < underflow, underflow, where(x > overflow, overflow, x)))
+        half = n >> 1  # in two factors, so that the smallest and the largest results come out right
+        s = power_of_two(half, x)
+        return fma(s, p, s) * power_of_two(n - half, x)
+
+    return value
+
+
+@compiled
+def expm1(x):
+    """e^x - 1, exact near 0."""
+    n, p = exp_parts(where(x < -80, -80, where(x > 80, 80, x)))
+    s = power_of_two(n, x)
+    return where(x > 80, exp(x), fma(s, p, s - 1))
+
+
 def log(x):
     """log(x): n ln 2 + log(m), m from sqrt(1/2) to sqrt(2), by the series of 2 atanh((m - 1) / (m + 1))."""
 
@@ -158,7 +183,7 @@ def _log(x):
 
 @compiled
 def log1p(x):
-    """log(1 + x) for -1 <= x <= 1: the logarithm of the rounded sum, and what rounding lost."""
+    """log(1 + x): the logarithm of the rounded sum, and what rounding lost."""
     u = x + 1
     y = log(u)
     return where(u == 0, y, y + (x - (u - 1)) / u)
@@ -238,7 +263,7 @@ def activated(activation, z):
 
 @inlined
 def times_slope(activation, k, dy):
-    """dy f'(z); k is y = f(z), or z for those of names.KEEPS_INPUT."""
+    """dy f'(z); k is y = f(z), or z where names.keeps_input says so."""
     if activation == RELU:
         return where(k > 0, dy, 0)
     if activation == LEAKY_RELU:

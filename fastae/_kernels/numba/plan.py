@@ -5,13 +5,14 @@ import threading
 import numpy as np
 
 from .. import checks
-from ..names import KEEPS_INPUT
+from ..names import keeps_input
 from . import team as threads
 from .backward import BLOCK, LOSS_FEATURES, RECTANGLE, TRAINING
 from .entries import entry
 from .inference import DESK, PASSAGE
 from .machine import MR, NV, VECTOR_BYTES
 from .network import BLOCK_SAMPLES, LAYER, LINE, MANY, MATRIX, Arena, source_of
+from .own import OWN_ACTIVATION, OWN_LOSS, TERMS, VALUE, defined
 
 TINY = 16
 TILE_BYTES = MR * NV * VECTOR_BYTES
@@ -43,18 +44,19 @@ class Plan:
         if batch_size < 1:
             raise ValueError(f"a batch holds at least one row, got {batch_size}")
         self.batch_size, self.n_threads = batch_size, n_threads
-        self._shapes = checks.layers(layers, weights.size)
+        self._shapes = checks.layers(layers, weights.size, defined(VALUE, weights.dtype))
         self._weights, self._velocity = weights, velocity
         self._entry, self._running = entry("train", weights.dtype), threading.Lock()
         self._members, self._arena, self._block_arena = 0, Arena(), None
         self._job = np.zeros(1, TRAINING)
-        self._lay_out(checks.loss(loss))
+        self._lay_out(checks.loss(loss, defined(TERMS, weights.dtype)))
 
     def _lay_out(self, loss):
         """The buffers that all members share."""
         job, shapes, rows, arena = self._job, self._shapes, self.batch_size, self._arena
         size, few = self._weights.itemsize, min(rows, MANY)
-        momentum, tiny = self._velocity is not None, rows < MANY and all(max(s[:2]) <= TINY for s in shapes)
+        momentum, own = self._velocity is not None, loss >= OWN_LOSS or any(s[2] >= OWN_ACTIVATION for s in shapes)
+        tiny = rows < MANY and not own and all(max(s[:2]) <= TINY for s in shapes)
         widths = [shapes[0][0], *(s[1] for s in shapes)]
         rectangles = rectangles_of(shapes)
         nothing, at = (0, 0), 0
@@ -73,7 +75,7 @@ class Plan:
             layer["turned_velocity"] = arena.matrix(n_in, n_out, size) if tiny and momentum else nothing
             layer["x_rows"], layer["y_rows"] = x_rows, arena.matrix(rows if l < len(shapes) - 1 else few, n_out, size)
             layer["dz"], layer["dz_rows"] = arena.matrix(n_out, rows, size), arena.matrix(few, n_out, size)
-            layer["keeps_input"] = activation in KEEPS_INPUT
+            layer["keeps_input"] = keeps_input(activation)
             layer["kept_rows"] = arena.matrix(few, n_out, size) if layer["keeps_input"] else layer["y_rows"]
             x_rows = layer["y_rows"]
         job["target_rows"] = arena.matrix(rows, widths[-1], size)
@@ -140,7 +142,7 @@ class Inference:
     def __init__(self, layers, weights):
         dtype = checks.ndarray(weights).dtype
         checks.contiguous(weights, dtype, weights.size)
-        self._shapes, self._weights = checks.layers(layers, weights.size), weights
+        self._shapes, self._weights = checks.layers(layers, weights.size, defined(VALUE, dtype)), weights
         self._entry, self._widest = entry("infer", dtype), max(max(s[:2]) for s in layers)
         self._zeros, self._layers = np.zeros(self._widest, dtype), np.zeros(len(layers), LAYER)
         self._spare = []  # (kind of work, arena, address, desks) of finished runs

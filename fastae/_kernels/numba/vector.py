@@ -475,6 +475,18 @@ def _prefetching(write, locality):
 
 
 @intrinsic
+def room(typing, n, p):
+    """Memory on the stack for n (a constant) numbers of what p points to."""
+    if not isinstance(n, types.IntegerLiteral):
+        return None
+
+    def build(context, builder, sig, values):
+        return cgutils.alloca_once(builder, llvm(p.real), size=n.literal_value)
+
+    return p(n, p), build
+
+
+@intrinsic
 def prefetch(typing, address):
     """Asks for a cache line, into L2: more than L1 holds is asked for at once."""
     return types.void(types.intp), _prefetching(0, 2)

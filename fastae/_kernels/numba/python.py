@@ -1,0 +1,108 @@
+"""Python's functions of numbers, of vectors too, so that a scalar function that a user writes compiles to vector code.
+
+Of those without a formula in functions.py each lane is computed alone. A branch on a vector is no such function: what has
+one is compiled for numbers.
+"""
+
+import math
+import operator
+
+from numba import types
+from numba.extending import intrinsic, overload
+
+from . import functions
+from .vector import Mask, Vector, absolute, call, full, lane, llvm, suffix, where, with_lane
+
+
+@intrinsic
+def square_root(typing, v):
+    """The square root of each lane."""
+
+    def build(context, builder, sig, values):
+        return call(builder, f"llvm.sqrt.{suffix(llvm(v))}", llvm(v), values[0])
+
+    return v(v), build
+
+
+def select(condition, a, b):
+    """a where the condition is true, else b: of numbers, or for each lane."""
+
+
+@overload(select)
+def _select(condition, a, b):
+    if isinstance(condition, Mask):
+        return lambda condition, a, b: where(condition, a, b)
+    return lambda condition, a, b: a if condition else b
+
+
+def _defined(function, vectors):
+    """Defines a function of one argument for vectors."""
+
+    @overload(function)
+    def lower(x):
+        return (lambda x: vectors(x)) if isinstance(x, Vector) else None
+
+
+def _by_lanes(function):
+    @overload(function)
+    def lower(x):
+        if not isinstance(x, Vector):
+            return None
+        count = x.lanes
+
+        def result(x):
+            y = x
+            for i in range(count):
+                y = with_lane(y, i, function(lane(x, i)))
+            return y
+
+        return result
+
+
+def _of_two(function, choose):
+    @overload(function)
+    def lower(a, b):
+        if isinstance(a, Vector) or isinstance(b, Vector):
+            return lambda a, b: where(choose(a, b), b, a)
+        return None
+
+
+@overload(operator.pow)
+def _power(a, b):
+    if isinstance(a, Vector) and isinstance(b, types.Integer):
+
+        def result(a, b):
+            y = full(1, a)
+            for _ in range(abs(b)):
+                y = y * a
+            return y if b >= 0 else 1 / y
+
+        return result
+    if isinstance(a, Vector) and isinstance(b, types.Float):
+        count = a.lanes
+
+        def by_lanes(a, b):
+            y = a
+            for i in range(count):
+                y = with_lane(y, i, lane(a, i) ** b)
+            return y
+
+        return by_lanes
+    return None
+
+
+for _function, _vectors in {
+    math.exp: functions.exp,
+    math.expm1: functions.expm1,
+    math.log: functions.log,
+    math.log1p: functions.log1p,
+    math.tanh: functions.tanh,
+    math.sqrt: square_root,
+    math.fabs: absolute,
+    abs: absolute,
+}.items():
+    _defined(_function, _vectors)
+for _function in (math.sin, math.cos, math.tan, math.atan, math.sinh, math.cosh, math.asinh, math.erf, math.erfc):
+    _by_lanes(_function)
+_of_two(max, functions.compiled(lambda a, b: b > a))  # as Python's: the first of two that are equal, or of which one is NaN
+_of_two(min, functions.compiled(lambda a, b: b < a))
