@@ -71,7 +71,7 @@ class Own:
                 raise ImportError(f"a function of one's own needs Numba, pip install fastae[numba]: {error}") from error
             try:
                 self._rows[dtype] = rows.compiled(self.kind, self._f, self._df, dtype.name)
-            except rows.ERRORS as error:
+            except Exception as error:  # Numba raises assertions and others beside errors of its own
                 derived = "; give df, the derivative" if self._df is None else ""
                 raise TypeError(f"{self.place()} is not what Numba can compile{derived}: {rows.reason(error)}") from error
         return self._rows[dtype]

@@ -125,6 +125,7 @@ _FUNCTIONS = {
     math.tanh: lambda x, y: 1.0 - y * y,
     math.sin: lambda x, y: math.cos(x),
     math.cos: lambda x, y: -math.sin(x),
+    math.tan: lambda x, y: y * y + 1.0,
     math.atan: lambda x, y: 1.0 / (x * x + 1.0),
     math.sinh: lambda x, y: math.cosh(x),
     math.cosh: lambda x, y: math.sinh(x),

@@ -10,14 +10,12 @@ n numbers in one piece each; an output may be an input. Where the function compi
 import numpy as np
 from numba import cfunc, njit, types
 from numba.core.dispatcher import Dispatcher
-from numba.core.errors import NumbaError, UnsupportedBytecodeError
 
 from .dual import dual, slope_of
 from .elementwise import load_upto, store_upto
 from .vector import Pointer, lanes, number
 
 _PLAIN = {"error_model": "numpy"}
-ERRORS = NumbaError, UnsupportedBytecodeError
 
 
 def jitted(f):
@@ -36,7 +34,7 @@ def _compiled(signature, by_vectors, by_numbers):
     """The one, if it compiles; else the other."""
     try:
         return cfunc(signature, **_PLAIN)(by_vectors)
-    except ERRORS:
+    except Exception:  # Numba raises assertions and others beside errors of its own
         return cfunc(signature, **_PLAIN)(by_numbers)
 
 

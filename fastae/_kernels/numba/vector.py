@@ -276,6 +276,8 @@ def load_like(typing, p, v):
 @intrinsic
 def store(typing, p, v):
     """Writes a vector."""
+    if not isinstance(v, Vector):
+        return None
 
     def build(context, builder, sig, values):
         store_vector(builder, values[1], values[0])
@@ -327,6 +329,8 @@ def load16_some(typing, p, n):
 @intrinsic
 def store_some(typing, p, v, n):
     """Writes the first n lanes."""
+    if not isinstance(v, Vector):
+        return None
 
     def build(context, builder, sig, values):
         target = builder.bitcast(values[0], llvm(v).as_pointer())
