@@ -1,6 +1,7 @@
 """Fixtures of all tests: the kernels and backends that load here, seeded numbers, tolerances, outputs between guard bands."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,15 @@ def _compiled():
         return {}
 
 
-COMPILED = _compiled()
+def _simulated_cuda():
+    """CUDA's kernels as Python threads, where NUMBA_ENABLE_CUDASIM=1 asks for them: slow, so only for the tests that CI names."""
+    if os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
+        return {}
+    sys.setswitchinterval(1e-4)  # the threads wait for each other at every barrier
+    return {"cuda": _kernels.load("cuda")}
+
+
+COMPILED = _compiled() | _simulated_cuda()
 KERNELS = {"numpy": reference, **COMPILED}
 BACKENDS = [name for name in _kernels.BACKENDS if name not in _kernels.missing()]
 GUARD = 1024  # bytes on each side of an output: more than any register tile is wide

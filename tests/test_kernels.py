@@ -654,8 +654,7 @@ def touch_fences(k):
 
 def output_of(function, compiled):
     """What ``function`` of this module prints in a new process."""
-    isa = compiled.__name__.rpartition(".")[2]
-    code = f"import test_kernels; from fastae._kernels import cython; test_kernels.{function}(cython.kernels({isa!r}))"
+    code = f"import importlib, test_kernels; test_kernels.{function}(importlib.import_module({compiled.__name__!r}))"
     folder, environment = Path(__file__).parent, os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=120

@@ -11,6 +11,10 @@ BACKENDS = {
         "install fastae where gcc or clang is present; in a folder of its source, by pip install -e .",
     ),
     "numpy": ("fastae._kernels.reference", ""),
+    "cuda": (
+        "fastae._kernels.cuda",
+        "pip install fastae[cuda], on a machine with an NVIDIA GPU and a driver for CUDA 12 or 13 (NUMBA_ENABLE_CUDASIM=1 simulates one)",
+    ),
 }
 
 
