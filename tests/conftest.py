@@ -1,7 +1,6 @@
 """Fixtures of all tests: the kernels and backends that load here, seeded numbers, tolerances, outputs between guard bands."""
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,9 @@ def _simulated_cuda():
     """CUDA's kernels as Python threads, where NUMBA_ENABLE_CUDASIM=1 asks for them: slow, so only for the tests that CI names."""
     if os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
         return {}
-    sys.setswitchinterval(1e-4)  # the threads wait for each other at every barrier
+    import simulator
+
+    simulator.take_turns()
     return {"cuda": _kernels.load("cuda")}
 
 
