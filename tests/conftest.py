@@ -19,8 +19,8 @@ def _compiled():
         return {}
 
 
-def _simulated_cuda():
-    """CUDA's kernels as Python threads, where NUMBA_ENABLE_CUDASIM=1 asks for them: slow, so only for the tests that CI names."""
+def _simulated():
+    """The CUDA kernels, where NUMBA_ENABLE_CUDASIM=1 asks for numba's simulator."""
     if os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
         return {}
     import simulator
@@ -29,11 +29,19 @@ def _simulated_cuda():
     return {"cuda": _kernels.load("cuda")}
 
 
-COMPILED = _compiled() | _simulated_cuda()
+COMPILED = _compiled() | _simulated()
 KERNELS = {"numpy": reference, **COMPILED}
 BACKENDS = [name for name in _kernels.BACKENDS if name not in _kernels.missing()]
 GUARD = 1024  # bytes on each side of an output: more than any register tile is wide
 SENTINEL = 0xA5
+
+
+def pytest_collection_modifyitems(items):
+    """With the simulator, only its tests, but those in which it would take minutes."""
+    if "cuda" in COMPILED:
+        import simulator
+
+        simulator.choose(items)
 
 
 @pytest.fixture(scope="session", params=list(KERNELS.values()), ids=list(KERNELS))

@@ -1,14 +1,33 @@
-"""numba's CUDA simulator, with the threads of a block taking turns.
+"""numba's CUDA simulator: its tests, and the threads of a block taking turns.
 
-As it comes, the simulator lets them all run and looks again and again whether each has reached the barrier, which takes most of
-the time; and two of them may make a shared array each. Here one runs from barrier to barrier, then the next. So a barrier that is
-missing in a kernel shows every time: the first thread reads what the others have not written.
+As it comes, the simulator lets them all run and looks again and again whether each has reached the barrier, which takes most
+of the time; and two of them may make a shared array each. Here one runs from barrier to barrier, then the next. So a barrier
+that is missing in a kernel shows every time: the first thread reads what the others have not written.
 """
 
 import threading
 
 import numpy as np
+import pytest
 from numba.cuda.simulator import kernel
+
+# Every product that is simulated takes a microsecond and more. These have tens of millions, or thousands of launches.
+TOO_LARGE = {
+    *("test_inference_of_any_number_of_samples", "test_long_fits_are_the_same_steps", "test_plan_at_the_edges_of_blocks"),
+    *("test_plan_of_any_batch", "test_plan_of_any_width", "test_threads_do_not_change_bits"),
+}
+too_large = pytest.mark.skip(reason="takes minutes in CUDA's simulator")
+# It computes with NumPy's numbers, which warn of an overflow; a GPU does not.
+no_warning = pytest.mark.filterwarnings("ignore:.* encountered in scalar:RuntimeWarning")
+
+
+def choose(items):
+    """Keep the tests of CUDA."""
+    items[:] = [item for item in items if "cuda" in item.nodeid]
+    for item in items:
+        item.add_marker(no_warning)
+        if item.originalname in TOO_LARGE:
+            item.add_marker(too_large)
 
 
 class Thread(kernel.BlockThread):

@@ -13,7 +13,7 @@ BACKENDS = {
     "numpy": ("fastae._kernels.reference", ""),
     "cuda": (
         "fastae._kernels.cuda",
-        "pip install fastae[cuda], on a machine with an NVIDIA GPU and a driver for CUDA 12 or 13 (NUMBA_ENABLE_CUDASIM=1 simulates one)",
+        "it takes an NVIDIA GPU, a driver for CUDA 13, and pip install fastae[cuda]; NUMBA_ENABLE_CUDASIM=1 simulates a GPU",
     ),
 }
 

@@ -3,6 +3,8 @@
 Each check returns what it was given, or raises the error that ``cython/arrays.pxi`` raises.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from .names import ACTIVATIONS, LOSSES
@@ -64,7 +66,7 @@ def layers(shapes, n_parameters):
     """Layers of (n_in, n_out, activation, has_bias) that chain, and hold so many weights and biases."""
     if not shapes:
         raise ValueError("a network has at least one layer")
-    for below, above in zip(shapes, shapes[1:], strict=False):
+    for below, above in pairwise(shapes):
         if below[1] != above[0]:
             raise ValueError(f"a layer gives {below[1]} features, the one above takes {above[0]}")
     held = sum((n_in + bool(has_bias)) * n_out for n_in, n_out, _, has_bias in shapes)

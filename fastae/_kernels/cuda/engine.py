@@ -6,6 +6,7 @@ For training these copies would cost more than the work; ``Plan`` leaves everyth
 import numpy as np
 
 from .. import checks, reference
+from ..names import LOSSES
 from . import epilogues, passes
 from .gemm import multiply
 from .memory import download, download_row, matrix, uploaded
@@ -13,8 +14,18 @@ from .network import Inference, Plan
 from .toolkit import cuda, info
 
 __all__ = [
-    *("Inference", "Plan", "activate", "differentiate", "info", "linear", "linear_grad_input", "linear_grad_weight"),
-    *("loss", "matmul", "sgd", "shuffled"),
+    "Inference",
+    "Plan",
+    "activate",
+    "differentiate",
+    "info",
+    "linear",
+    "linear_grad_input",
+    "linear_grad_weight",
+    "loss",
+    "matmul",
+    "sgd",
+    "shuffled",
 ]
 
 
@@ -60,9 +71,7 @@ def linear_grad_input(dz, weight, activation, kept, dx, n_threads):
     real = dx.dtype.type
     output = matrix(m, n, real)
     operands = uploaded(kept) if activation > 0 else output, output
-    multiply(
-        real, m, n, k, uploaded(dz), uploaded(weight), False, True, epilogues.input_gradient(real, activation), operands
-    )
+    multiply(real, m, n, k, uploaded(dz), uploaded(weight), False, True, epilogues.input_gradient(real, activation), operands)
     download(output, dx)
 
 
@@ -102,9 +111,7 @@ def differentiate(activation, kept, dy, dz, n_threads):
     kernel = passes.differentiate(dz.dtype.type, activation)
     if dz.size:
         on_device = cuda.to_device(dy.ravel())
-        passes.launch(
-            kernel, dz.size, cuda.to_device(kept.ravel()) if activation > 0 else on_device, on_device, on_device
-        )
+        passes.launch(kernel, dz.size, cuda.to_device(kept.ravel()) if activation > 0 else on_device, on_device, on_device)
         dz[...] = on_device.copy_to_host().reshape(shape)
 
 
@@ -118,7 +125,7 @@ def loss(loss, y, target, dy, n_threads):
     kernel = passes.loss(real, checks.loss(loss))
     if not y.size:
         return 0.0
-    divisor = reference._LOSS[reference.LOSSES[loss]][2](*shape)
+    divisor = reference._LOSS[LOSSES[loss]][2](*shape)
     gradient, parts = cuda.to_device(y.ravel()), cuda.device_array(-(-y.size // passes.TERMS), real)
     passes.launch(kernel, len(parts), gradient, cuda.to_device(target.ravel()), real(1 / divisor), gradient, parts)
     total, failed = cuda.to_device(np.zeros(1)), cuda.to_device(np.full(1, -1))

@@ -1,9 +1,9 @@
 """What a product does with its tile of C, before it is ever stored.
 
-An epilogue has three device functions. ``store(i, j, z, left, operands)`` takes the four numbers z of row i from column j on, of
-which ``left`` are inside the matrix; what it writes beyond them is zero, as the padding must be. It returns the sum of their
-losses, or 0. ``row(i, total, operands)`` takes the sum over k of A's row i, and ``finish(place, total, operands)`` a thread's sum
-of what ``store`` returned; either may be None. ``operands`` is a tuple, which each takes apart.
+An epilogue has three device functions. ``store(i, j, z, left, operands)`` takes the four numbers z of row i from column j on,
+of which ``left`` are inside the matrix; what it writes beyond them is zero, as the padding must be. It returns the sum of
+their losses, or 0. ``row(i, total, operands)`` takes the sum over k of A's row i, ``finish(place, total, operands)`` a thread's
+sum of what ``store`` returned; either may be None. ``operands`` is a tuple, which each takes apart.
 """
 
 from functools import cache

@@ -26,8 +26,9 @@ import numpy as np
 from .toolkit import SHARED_ALIGNMENT, SIMULATED, cuda, device, load4, store4
 
 # size: of C's tile; depth: of a step over k; halves: a thread has 4 halves rows and columns of C, four next to each other in
-# each half of the tile, so that the threads of a warp read neighbouring vectors of shared memory.
-Tile = namedtuple("Tile", "size depth halves")
+# each half of the tile, so that the threads of a warp read neighbouring vectors of shared memory; resident: blocks that find
+# room on a multiprocessor (65536 registers, 100 KB of shared memory), as tests/test_cuda.py checks of what the compiler made.
+Tile = namedtuple("Tile", "size depth halves resident")
 
 # Registers bound the largest tile. 8 x 8 float32 accumulators, 16 numbers of the tiles' rows, 8 of the next tiles and the
 # addresses are less than 128 registers, so that 65536 of them hold two blocks of 256 threads; in float64 the same needs twice
@@ -35,12 +36,12 @@ Tile = namedtuple("Tile", "size depth halves")
 # Shared memory has two stages of A and B: 4 depth (size + 4) numbers, 17 KB for the first; below 48 KB for all.
 # The smaller tiles are for products too small to give every multiprocessor a block of the larger.
 if SIMULATED:  # a thread of the simulator is a thread of Python: four in a block, each with as much as on a GPU
-    TILES = {real: (Tile(16, 4, 2), Tile(8, 4, 1)) for real in (np.float32, np.float64)}
+    TILES: dict[type, tuple[Tile, ...]] = {real: (Tile(16, 4, 2, 1), Tile(8, 4, 1, 1)) for real in (np.float32, np.float64)}
     BLOCKS = 3
 else:
     TILES = {
-        np.float32: (Tile(128, 8, 2), Tile(64, 16, 1), Tile(32, 8, 1)),
-        np.float64: (Tile(64, 16, 1), Tile(32, 8, 1)),
+        np.float32: (Tile(128, 8, 2, 2), Tile(64, 16, 1, 4), Tile(32, 8, 1, 12)),
+        np.float64: (Tile(64, 16, 1, 2), Tile(32, 8, 1, 8)),
     }
     BLOCKS = 64
 
@@ -67,7 +68,7 @@ def tile_of(real, m, n):
 
 
 def _mover(real, tile, by_k):
-    """Device functions that take an operand's tile from global memory to registers, and from there to shared memory, as [k][i]."""
+    """Device functions that take an operand's tile from global memory to registers, and on to shared memory, as [k][i]."""
     size, depth, n_threads = tile.size, tile.depth, threads(tile)
     across = (size if by_k else depth) // 4  # vectors in a row of the operand's part
     held = size * depth // 4 // n_threads  # by each thread
@@ -80,10 +81,8 @@ def _mover(real, tile, by_k):
             down, along = (t + v * n_threads) // across, (t + v * n_threads) % across * 4
             row = (k0 if by_k else i0) + down
             column = (i0 if by_k else k0) + along
-            if row < n_rows and column < operand.shape[1]:
-                four = load4(operand, row, column)
-            else:
-                four = zero, zero, zero, zero
+            inside = row < n_rows and column < operand.shape[1]
+            four = load4(operand, row, column) if inside else (zero, zero, zero, zero)
             for e in range(4):
                 vectors[v, e] = four[e]
 
@@ -103,7 +102,7 @@ def _mover(real, tile, by_k):
 @cache
 def gemm(real, tile, a_by_k, b_by_k, epilogue):
     """The kernel for (M, N, K, A, B, operands): the epilogue takes ``operands`` apart."""
-    size, depth, halves = tile
+    size, depth, halves, _ = tile
     n_threads, side = threads(tile), size // (4 * halves)  # side x side threads
     mine, half = 4 * halves, 4 * side
     fetch_a, stash_a, held = _mover(real, tile, a_by_k)

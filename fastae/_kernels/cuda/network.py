@@ -13,10 +13,12 @@ Two streams. ``copies`` uploads a batch while ``steps`` computes with the one be
 
 import threading
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
 from .. import checks, reference
+from ..names import LOSSES
 from . import epilogues
 from .formulas import keeps_input
 from .gemm import TILES, grid, multiply, threads, tile_of
@@ -36,7 +38,7 @@ def _device():
         yield
 
 
-def _forward(real, layer, weights, x, rows, y, kept, stream):
+def _hidden(real, layer, weights, x, rows, y, kept, stream):
     n_in, n_out, activation, _ = layer
     weight, bias = weights
     epilogue = epilogues.forward(real, activation, keeps_input(activation) and kept is not None)
@@ -65,12 +67,12 @@ class Plan:
         self.weights, self.velocity, self.batch_size, self.n_threads = weights, velocity, batch_size, n_threads
         self.layers, self.loss = checks.layers(layers, weights.size), checks.loss(loss)
         self._real = real = weights.dtype.type
-        self._divisor = reference._LOSS[reference.LOSSES[loss]][2]
+        self._divisor = reference._LOSS[LOSSES[loss]][2]
         self._running = threading.Lock()
         self._copies, self._steps = cuda.stream(), cuda.stream()
         self._parameters = Parameters(self.layers, real)
         self._velocities = self._parameters if velocity is None else Parameters(self.layers, real)
-        self._gradients = None
+        self._gradients: Any = None  # until they are asked for
         self._staging = [Staging(batch_size, layers[0][0], layers[-1][1], real) for _ in range(2)]
         hidden = self.layers[:-1]
         self._outputs = [matrix(batch_size, n_out, real) for _, n_out, _, _ in hidden]
@@ -150,9 +152,9 @@ class Plan:
             stop = min(start + self.batch_size, last)
             rows = slice(start, stop) if order is None else order[start:stop]
             staging = self._staging[step % 2]
-            batch = staging.send(x, target, rows, self._copies, self._steps)
-            self._forward(*batch, stop - start, step)
-            self._backward(batch[0], stop - start, step, rates, momentum != 0, bool(nesterov), keep)
+            inputs, goals = staging.send(x, target, rows, self._copies, self._steps)
+            self._forward(inputs, goals, stop - start, step)
+            self._backward(inputs, stop - start, step, rates, momentum != 0, bool(nesterov), keep)
             staging.used(self._steps)
         failed = int(self._failed.copy_to_host(stream=self._steps)[0])
         reached = last if failed < 0 else first + failed * self.batch_size
@@ -162,7 +164,7 @@ class Plan:
         """All layers; the last one leaves the loss's gradient by its z."""
         real, stream = self._real, self._steps
         for layer, weights, y, kept in zip(self.layers, self._parameters.layers, self._outputs, self._kepts, strict=False):
-            _forward(real, layer, weights, x, rows, y, kept, stream)
+            _hidden(real, layer, weights, x, rows, y, kept, stream)
             x = y
         n_in, n_out, activation, _ = self.layers[-1]
         weight, bias = self._parameters.layers[-1]
@@ -182,8 +184,8 @@ class Plan:
             weights, delta = self._parameters.layers[number], self._deltas[number]
             if number > 0:
                 epilogue = epilogues.input_gradient(real, self.layers[number - 1][2])
-                operands = self._kepts[number - 1], self._deltas[number - 1]
-                multiply(real, rows, n_in, n_out, delta, weights[0], False, True, epilogue, operands, stream)
+                slopes = self._kepts[number - 1], self._deltas[number - 1]
+                multiply(real, rows, n_in, n_out, delta, weights[0], False, True, epilogue, slopes, stream)
             epilogue = epilogues.learn(real, momentum, nesterov, bool(has_bias), keep)
             operands = weights, self._velocities.layers[number], gradients.layers[number], rates, step, self._failed
             below = self._outputs[number - 1] if number > 0 else x
@@ -219,7 +221,7 @@ class Inference:
                 stream.synchronize()
             for layer, weights in zip(self.layers, self._parameters.layers, strict=True):
                 above = matrix(len(x), layer[1], real)
-                _forward(real, layer, weights, y, len(x), above, None, stream)
+                _hidden(real, layer, weights, y, len(x), above, None, stream)
                 y = above
             stream.synchronize()
             download(y, out)

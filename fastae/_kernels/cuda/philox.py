@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 from .passes import launch
-from .toolkit import cuda, device
+from .toolkit import cos_pi, cuda, device, sin_pi
 
 # Words are uint64 below 2^32: an int64 beside a uint64 would be a float64 to numba, and in 64 bits no product overflows. The
 # compiler makes 32-bit products of them.
@@ -38,8 +38,8 @@ def philox(counter, key):
 @cache
 def noise(real, normal):
     """The kernel that fills ``out`` (samples, features) with uniform numbers in [0, 1), or normal ones."""
-    spacing, half_spacing, minus_two, turn = real(2.0**-24), real(2.0**-25), real(-2), real(2 * math.pi)
-    word = np.uint64
+    spacing, half_spacing, two = real(2.0**-24), real(2.0**-25), real(2)
+    cosine, sine, word = cos_pi[real], sin_pi[real], np.uint64
 
     @device
     def uniform(bits):
@@ -48,8 +48,8 @@ def noise(real, normal):
     @device
     def pair(u, v):
         """Two normal numbers from two uniform ones, after Box and Muller; the logarithm's is not 0."""
-        radius = math.sqrt(minus_two * math.log(uniform(u) + half_spacing))
-        return radius * math.cos(turn * uniform(v)), radius * math.sin(turn * uniform(v))
+        radius = math.sqrt(-two * math.log(uniform(u) + half_spacing))
+        return radius * cosine(two * uniform(v)), radius * sine(two * uniform(v))
 
     @cuda.jit
     def kernel(key, step, layer, first, out):

@@ -5,17 +5,45 @@ ld.global.v4.f32 or ld.shared.v4.f32 of it, and two ld.v2.f64 for float64. The s
 same functions in Python.
 """
 
+import math
+
+import numpy as np
 from numba import cuda
 from numba.core import config
+
+__all__ = [
+    "SHARED_ALIGNMENT",
+    "SIMULATED",
+    "cos_pi",
+    "cuda",
+    "device",
+    "each",
+    "each_pair",
+    "each_with",
+    "info",
+    "load4",
+    "missing",
+    "sin_pi",
+    "store4",
+]
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 SHARED_ALIGNMENT = None if SIMULATED else 16  # of load4 and store4; the simulator's arrays refuse one
 
 if SIMULATED:
 
-    def device(function):
-        """A function that kernels call."""
+    def _as_it_is(function):
         return function
+
+    device = _as_it_is
+
+    def _cos_pi(x):
+        return math.cos(math.pi * x)
+
+    def _sin_pi(x):
+        return math.sin(math.pi * x)
+
+    cos_pi, sin_pi = dict.fromkeys((np.float32, np.float64), _cos_pi), dict.fromkeys((np.float32, np.float64), _sin_pi)
 
     def load4(a, row, column):
         return a[row, column], a[row, column + 1], a[row, column + 2], a[row, column + 3]
@@ -26,10 +54,15 @@ if SIMULATED:
 
 else:
     from llvmlite import ir
-    from numba.core import types
-    from numba.cuda import cgutils
-    from numba.cuda.extending import intrinsic
-    from numba.cuda.extending import register_jitable as device
+    from numba import types
+    from numba.cuda import cgutils, libdevice
+    from numba.cuda.extending import intrinsic, register_jitable
+
+    device = register_jitable
+
+    # cos and sin of pi x: unlike those of x they have no slow path, with float64 and local memory, for large arguments.
+    cos_pi = {np.float32: libdevice.cospif, np.float64: libdevice.cospi}
+    sin_pi = {np.float32: libdevice.sinpif, np.float64: libdevice.sinpi}
 
     def _vector_pointer(context, builder, array_type, array, place):
         """Address of the four numbers from a[row, column] on; a is C-contiguous and its rows are a multiple of four long."""
