@@ -8,7 +8,7 @@ import numpy as np
 from .formulas import formulas, sgd
 from .toolkit import SIMULATED, cuda
 
-THREADS = 4 if SIMULATED else 256
+THREADS = 2 if SIMULATED else 256
 TERMS = 64  # of a loss, most that are added in the kernel's type
 
 
