@@ -156,9 +156,9 @@ class Plan:
             self._forward(inputs, goals, stop - start, step)
             self._backward(inputs, stop - start, step, rates, momentum != 0, bool(nesterov), keep)
             staging.used(self._steps)
-        failed = int(self._failed.copy_to_host(stream=self._steps)[0])
-        reached = last if failed < 0 else first + failed * self.batch_size
-        return reached, float(self._total.copy_to_host(stream=self._steps)[0])
+        self._steps.synchronize()
+        failed, (total,) = int(self._failed.copy_to_host()[0]), self._total.copy_to_host()
+        return last if failed < 0 else first + failed * self.batch_size, float(total)
 
     def _forward(self, x, target, rows, step):
         """All layers; the last one leaves the loss's gradient by its z."""

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 from numba import cuda
-from numba.core import config
+from numba.cuda.core import config
 
 __all__ = [
     "SHARED_ALIGNMENT",
@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
+# numba warns at each launch of fewer than 128 blocks; a small network has no more work than that.
+config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
 SHARED_ALIGNMENT = None if SIMULATED else 16  # of load4 and store4; the simulator's arrays refuse one
 
 if SIMULATED:
