@@ -5,6 +5,7 @@ of the time; and two of them may make a shared array each. Here one runs from ba
 that is missing in a kernel shows every time: the first thread reads what the others have not written.
 """
 
+import re
 import threading
 
 import numpy as np
@@ -27,6 +28,7 @@ TOO_LARGE = {
     "test_plan_of_any_width",
     "test_threads_do_not_change_bits",
 }
+TOO_LONG = r"\b(1030|515)\b"  # of sums, among a test's parameters
 too_large = pytest.mark.skip(reason="takes minutes in CUDA's simulator")
 # It computes with NumPy's numbers, which warn of an overflow; a GPU does not.
 no_warning = pytest.mark.filterwarnings("ignore:.* encountered in scalar:RuntimeWarning")
@@ -37,7 +39,7 @@ def choose(items):
     items[:] = [item for item in items if "cuda" in item.nodeid]
     for item in items:
         item.add_marker(no_warning)
-        if item.originalname in TOO_LARGE:
+        if item.originalname in TOO_LARGE or re.search(TOO_LONG, item.name):
             item.add_marker(too_large)
 
 

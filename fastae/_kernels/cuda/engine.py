@@ -145,7 +145,8 @@ def sgd(weight, dweight, velocity, lr, momentum, nesterov, weight_decay, n_threa
         return True
     w, dw = cuda.to_device(weight), cuda.to_device(dweight)
     v = cuda.to_device(velocity) if momentum else w
-    rates = tuple(map(dtype.type, (lr, momentum, weight_decay)))
+    with np.errstate(over="ignore"):
+        rates = tuple(map(dtype.type, (lr, momentum, weight_decay)))
     failed = cuda.to_device(np.full(1, -1))
     passes.launch(passes.optimise(momentum != 0, bool(nesterov)), n, w, dw, v, rates, failed)
     if failed.copy_to_host()[0] >= 0:

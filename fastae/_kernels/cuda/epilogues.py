@@ -8,7 +8,8 @@ sum of what ``store`` returned; either may be None. ``operands`` is a tuple, whi
 
 from functools import cache
 
-from .formulas import formulas, keeps_input, sgd
+from ..names import KEEPS_INPUT
+from .formulas import formulas, sgd
 from .gemm import Epilogue
 from .toolkit import device, each, each_pair, each_with, load4, store4
 
@@ -96,7 +97,7 @@ def last_layer(real, activation, loss):
     inside, f = cut(real), each(formulas(real).activate[activation])
     term, slope = each_pair(formulas(real).term[loss]), each_pair(formulas(real).slope[loss])
     times_slope = each_pair(formulas(real).times_slope[activation])
-    from_input = keeps_input(activation)
+    from_input = activation in KEEPS_INPUT
 
     @device
     def store(i, j, z, left, operands):
@@ -170,10 +171,11 @@ def learn(real, momentum, nesterov, has_bias, keep):
         w2, v2 = update(w[2], v[2], dw[2], rates)
         w3, v3 = update(w[3], v[3], dw[3], rates)
         w, v = (w0, w1, w2, w3), (v0, v1, v2, v3)
-        note(total_of(nothing_of_each(w)) + total_of(nothing_of_each(v)), step, failed)
         store4(weight, i, j, w)
+        note(total_of(nothing_of_each(w)), step, failed)
         if momentum:
             store4(velocity, i, j, v)
+            note(total_of(nothing_of_each(v)), step, failed)
         if keep:
             store4(gradient, i, j, dw)
         return zero
@@ -182,10 +184,11 @@ def learn(real, momentum, nesterov, has_bias, keep):
     def row(i, total, operands):
         (_, bias), (_, velocity), (_, gradient), rates, step, failed = operands
         b, v = update(bias[0, i], velocity[0, i], total, rates)
-        note(nothing_of(b) + nothing_of(v), step, failed)
         bias[0, i] = b
+        note(nothing_of(b), step, failed)
         if momentum:
             velocity[0, i] = v
+            note(nothing_of(v), step, failed)
         if keep:
             gradient[0, i] = total
 

@@ -9,13 +9,8 @@ import math
 from functools import cache
 from types import SimpleNamespace
 
-import numpy as np
-
-from ..names import KEEPS_INPUT
 from ..reference import LEAKY_SLOPE
 from .toolkit import device
-
-REALS = (np.float32, np.float64)
 
 
 @device
@@ -155,11 +150,6 @@ def formulas(real):
         term=(half_squared, squared, bce, bce_with_logits),
         slope=(half_squared_slope, squared_slope, bce_slope, bce_with_logits_slope),
     )
-
-
-def keeps_input(activation):
-    """Whether a slope is computed from z in place of y."""
-    return activation in KEEPS_INPUT
 
 
 @cache

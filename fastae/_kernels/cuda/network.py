@@ -12,36 +12,23 @@ Two streams. ``copies`` uploads a batch while ``steps`` computes with the one be
 """
 
 import threading
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from .. import checks, reference
-from ..names import LOSSES
+from ..names import KEEPS_INPUT, LOSSES
 from . import epilogues
-from .formulas import keeps_input
 from .gemm import TILES, grid, multiply, threads, tile_of
-from .memory import Parameters, Staging, download, matrix
+from .memory import Parameters, Staging, download, matrix, uploaded
 from .passes import THREADS, tally
-from .toolkit import SIMULATED, cuda
-
-_one_at_a_time = threading.RLock()  # in the simulator, whose kernels share one context
-
-
-@contextmanager
-def _device():
-    if SIMULATED:
-        with _one_at_a_time:
-            yield
-    else:
-        yield
+from .toolkit import cuda
 
 
 def _hidden(real, layer, weights, x, rows, y, kept, stream):
     n_in, n_out, activation, _ = layer
     weight, bias = weights
-    epilogue = epilogues.forward(real, activation, keeps_input(activation) and kept is not None)
+    epilogue = epilogues.forward(real, activation, activation in KEEPS_INPUT and kept is not None)
     operands = bias, y, y if kept is None else kept
     multiply(real, rows, n_out, n_in, x, weight, False, False, epilogue, operands, stream)
 
@@ -77,7 +64,7 @@ class Plan:
         hidden = self.layers[:-1]
         self._outputs = [matrix(batch_size, n_out, real) for _, n_out, _, _ in hidden]
         self._kepts = [
-            matrix(batch_size, n_out, real) if keeps_input(activation) else y
+            matrix(batch_size, n_out, real) if activation in KEEPS_INPUT else y
             for (_, n_out, activation, _), y in zip(hidden, self._outputs, strict=True)
         ]
         self._deltas = [matrix(batch_size, n_out, real) for _, n_out, _, _ in self.layers]  # dz of each layer
@@ -113,7 +100,7 @@ class Plan:
         if not self._running.acquire(blocking=False):
             raise RuntimeError("this plan is running in another thread; each thread needs a trainer and a model of its own")
         try:
-            with _device(), np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
                 keep = gradients is not None
                 reached, after = self._steps_over(x, target, order, first, last, sgd, keep, total)
                 if reached < last:  # the weights are lost: the host still has them, take the good steps again
@@ -193,7 +180,7 @@ class Plan:
 
 
 class Inference:
-    """Forward passes of one network; see README.md. Several threads may run one object: each run has buffers of its own.
+    """Forward passes of one network; see README.md. Each run has buffers of its own: several threads may run one object.
 
     Parameters
     ----------
@@ -212,17 +199,16 @@ class Inference:
         checks.source(x, self.layers[0][0])
         checks.writable(out, self.weights.dtype, len(x), self.layers[-1][1])
         real = self.weights.dtype.type
-        with _device(), np.errstate(over="ignore", invalid="ignore"):
-            stream = cuda.stream()
-            staging = Staging(max(len(x), 1), self.layers[0][0], 0, real)
-            y, _ = staging.send(x, x, slice(None), stream, stream)
-            with self._uploading:
-                self._parameters.upload(self.weights, stream)
-                stream.synchronize()
-            for layer, weights in zip(self.layers, self._parameters.layers, strict=True):
-                above = matrix(len(x), layer[1], real)
-                _hidden(real, layer, weights, y, len(x), above, None, stream)
-                y = above
-            stream.synchronize()
-            download(y, out)
-            return bool(np.isfinite(reference._batch(x, slice(None), out.dtype)).all())
+        with np.errstate(over="ignore", invalid="ignore"):
+            batch = reference._batch(x, slice(None), out.dtype)
+        if not np.isfinite(batch).all():
+            return False
+        with self._uploading:
+            self._parameters.upload(self.weights)
+        y = uploaded(batch)
+        for layer, weights in zip(self.layers, self._parameters.layers, strict=True):
+            above = matrix(len(x), layer[1], real)
+            _hidden(real, layer, weights, y, len(x), above, None, 0)
+            y = above
+        download(y, out)
+        return True
