@@ -5,11 +5,13 @@ The kernels' results are tested by test_kernels.py and test_trainer.py, in numba
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import namedtuple
 from importlib.metadata import PackageNotFoundError, files
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,6 +26,7 @@ from fastae._kernels.cuda import epilogues, gemm, memory, passes, philox
 from fastae._kernels.cuda.network import Plan
 from fastae._kernels.cuda.toolkit import SIMULATED, cuda
 
+ROOT = Path(__file__).parents[1]
 simulated = pytest.mark.skipif(not SIMULATED, reason="runs kernels: needs NUMBA_ENABLE_CUDASIM=1")
 not_simulated = pytest.mark.skipif(SIMULATED, reason="NUMBA_ENABLE_CUDASIM=1 is set: the simulator compiles nothing")
 GELU, SIGMOID, BCE = ACTIVATIONS.index("gelu"), ACTIVATIONS.index("sigmoid"), LOSSES.index("bce")
@@ -39,7 +42,7 @@ def ptxas():
         wheel = [str(f.locate()) for f in files("nvidia-cuda-nvcc") or () if f.name in ("ptxas", "ptxas.exe")]
     except PackageNotFoundError:
         wheel = []
-    return wheel[0] if wheel else None
+    return wheel[0] if wheel else shutil.which("ptxas")
 
 
 @pytest.fixture(params=[(8, 0), (9, 0)], ids=["sm_80", "sm_90"])
@@ -338,12 +341,16 @@ def test_the_simulator_is_a_backend():
     )
 
 
+@pytest.mark.skipif(not (ROOT / "bench").is_dir(), reason="the folder bench is not here")
+def test_the_benchmark_refuses_a_simulator():
+    environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}
+    command = [sys.executable, "-m", "bench.cuda"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("bench.cuda measures a GPU, and NUMBA_ENABLE_CUDASIM=1 is set")
+
+
 def test_one_file_imports_numba():
-    folder = os.path.dirname(gemm.__file__)
-    found = [name for name in sorted(os.listdir(folder)) if name.endswith(".py") and "import" in name_lines(folder, name)]
+    files = {path.name: path.read_text() for path in Path(gemm.__file__).parent.glob("*.py")}
+    found = [name for name, text in files.items() if re.search(r"^\s*(from|import) (numba|llvmlite)", text, re.MULTILINE)]
     assert found == ["toolkit.py"]
-
-
-def name_lines(folder, name):
-    with open(os.path.join(folder, name)) as file:
-        return "".join(line for line in file if re.match(r"\s*(from|import) (numba|llvmlite)", line))

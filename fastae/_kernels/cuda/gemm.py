@@ -107,8 +107,8 @@ def gemm(real, tile, a_by_k, b_by_k, epilogue):
     mine, half = 4 * halves, 4 * side
     fetch_a, stash_a, held = _mover(real, tile, a_by_k)
     fetch_b, stash_b, _ = _mover(real, tile, b_by_k)
-    # Four numbers more than a row needs: without them, what the threads of a warp store down a column of the transposed tile
-    # would fall into the same banks.
+    # Four numbers more than a row needs: vectors stay aligned, and the float32 that a warp stores into a transposed tile fall
+    # into banks of their own (depth 8: 16 columns, and rows 4 (size + 4), 16 banks, apart) or two into each (depth 16).
     shared_shape = 4 * depth, size + 4
     held_shape, accumulators = (held, 4), (mine, mine)
     stage_a, stage_b = 0, 2 * depth  # rows in shared memory of the two stages of A and of B
