@@ -19,17 +19,16 @@ def _compiled():
         return {}
 
 
-def _simulated():
-    """The CUDA kernels, where NUMBA_ENABLE_CUDASIM=1 asks for numba's simulator."""
-    if os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
+def _cuda():
+    """The CUDA kernels, on a GPU or in numba's simulator."""
+    try:
+        return {"cuda": _kernels.load("cuda")}
+    except ImportError:
         return {}
-    import simulator
-
-    simulator.take_turns()
-    return {"cuda": _kernels.load("cuda")}
 
 
-COMPILED = _compiled() | _simulated()
+SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+COMPILED = _compiled() | _cuda()
 KERNELS = {"numpy": reference, **COMPILED}
 BACKENDS = [name for name in _kernels.BACKENDS if name not in _kernels.missing()]
 GUARD = 1024  # bytes on each side of an output: more than any register tile is wide
@@ -37,10 +36,11 @@ SENTINEL = 0xA5
 
 
 def pytest_collection_modifyitems(items):
-    """With the simulator, only its tests, but those in which it would take minutes."""
-    if "cuda" in COMPILED:
+    """With the simulator, only its tests, and not those in which it would take minutes."""
+    if SIMULATED:
         import simulator
 
+        simulator.take_turns()
         simulator.choose(items)
 
 
