@@ -36,7 +36,7 @@ def set_backend(name: str) -> None:
 
     Parameters
     ----------
-    name : {"cython", "numpy"}
+    name : {"cython", "numpy", "cuda"}
 
     Raises
     ------

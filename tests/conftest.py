@@ -19,15 +19,26 @@ def _compiled():
         return {}
 
 
-def _numba():
-    return {} if "numba" in _kernels.missing() else {"numba": _kernels.load("numba")}
+def _jitted(name):
+    """Kernels that need Numba, or a GPU, or numba's simulator of one."""
+    return {} if name in _kernels.missing() else {name: _kernels.load(name)}
 
 
-COMPILED = _compiled() | _numba()
+SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+COMPILED = _compiled() | _jitted("numba") | _jitted("cuda")
 KERNELS = {"numpy": reference, **COMPILED}
 BACKENDS = [name for name in _kernels.BACKENDS if name not in _kernels.missing()]
 GUARD = 1024  # bytes on each side of an output: more than any register tile is wide
 SENTINEL = 0xA5
+
+
+def pytest_collection_modifyitems(items):
+    """With the simulator, only its tests, and not those in which it would take minutes."""
+    if SIMULATED:
+        import simulator
+
+        simulator.take_turns()
+        simulator.choose(items)
 
 
 @pytest.fixture(scope="session", params=list(KERNELS.values()), ids=list(KERNELS))

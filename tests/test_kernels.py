@@ -64,7 +64,9 @@ def kept_of(rng, activation, dtype, *shape):
 
 def test_all_modules_have_the_names_and_arguments_of_the_reference(compiled):
     functions = {name: f for name, f in vars(reference).items() if inspect.isfunction(f) and not name.startswith("_")}
-    assert len(functions) == 10
+    assert len(functions) == 11
+    if "define" not in vars(compiled):  # which is left to each backend
+        del functions["define"]
     for name, function in functions.items():
         assert list(inspect.signature(getattr(compiled, name)).parameters) == list(inspect.signature(function).parameters)
     for name in ("Plan", "Inference"):

@@ -12,6 +12,10 @@ BACKENDS = {
     ),
     "numba": ("fastae._kernels.numba", "pip install fastae[numba]"),
     "numpy": ("fastae._kernels.reference", ""),
+    "cuda": (
+        "fastae._kernels.cuda",
+        "it takes an NVIDIA GPU, a driver for CUDA 13, and pip install fastae[cuda]; NUMBA_ENABLE_CUDASIM=1 simulates a GPU",
+    ),
 }
 
 
