@@ -5,6 +5,7 @@ the callers. Numba keys what it keeps by the bytecode and the closure of a funct
 the closure holds a number made of machine.BUILD, whose type is the element type.
 """
 
+import zlib
 from functools import cache
 
 from numba import njit, types
@@ -27,6 +28,7 @@ from .training import train as train_member
 from .unit import cached, define
 from .vector import record
 
+_NUMBER = zlib.crc32(BUILD.encode()) % (1 << 24)  # which float32 holds exactly
 _SIGNATURE = types.void(types.intp, types.intp, types.intp)
 
 
@@ -70,4 +72,4 @@ def entry(name, dtype):
     """A function by its name, for float32 or float64; for int64 where it has to do with neither."""
     if dtype.kind == "f":
         define(dtype)
-    return cached(_nogil, _SIGNATURE, _functions(dtype.type(int(BUILD[-6:], 16)))[name])
+    return cached(_nogil, _SIGNATURE, _functions(dtype.type(_NUMBER))[name])

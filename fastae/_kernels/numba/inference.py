@@ -19,8 +19,9 @@ from .network import (
     layer_at,
     part,
 )
-from .team import meet
+from .team import TEAM, meet
 from .tile import transpose
+from .unit import INTEGER, POINTER, unit
 from .vector import bytes_of, lanes, pointer, record
 
 _N = np.int64
@@ -37,7 +38,7 @@ def put(m, data, stride):
     m.data, m.stride = data, stride
 
 
-@compiled
+@unit(PASSAGE, INTEGER, INTEGER, MATRIX, DESK, POINTER)
 def load_block(p, first, n, x, desk, room):
     """n samples, from the first on, as columns; those beyond, up to whole vectors, are zero."""
     step, size, n_in, square = lanes(room), bytes_of(room), layer_at(p.layers, 0).n_in, pointer(desk.square, room)
@@ -56,7 +57,7 @@ def load_block(p, first, n, x, desk, room):
                 transpose(square, step, at(x, f, s, room), x.stride)
 
 
-@compiled
+@unit(PASSAGE, INTEGER, INTEGER, MATRIX, DESK, POINTER)
 def store_block(p, first, n, y, desk, room):
     """n samples' outputs, from columns to the caller's rows."""
     step, n_out, square = lanes(room), layer_at(p.layers, p.n_layers - 1).n_out, pointer(desk.square, room)
@@ -101,7 +102,7 @@ def take(layer, given):
     put(layer.weight, given.weight.data, given.weight.stride)
 
 
-@compiled
+@unit(PASSAGE, DESK, TEAM, INTEGER, POINTER, result=True)
 def infer_few(p, desk, team, member, room):
     """Few samples, which all members hold in the first one's matrices; whether those that this member gathers are finite."""
     shared, layer, good = record(p.desks, DESK), desk.layer, True

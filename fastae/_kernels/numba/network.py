@@ -65,10 +65,13 @@ def panel(first, last, p):
     return ceil_div(vectors, ceil_div(vectors, NV))
 
 
-@compiled
+@unit(INTEGER, INTEGER, INTEGER, INTEGER, POINTER)
 def convert_row(p, n, step, kind, out):
     """out := n numbers of a kind, step bytes apart from the address p on."""
-    if kind == UINT8:
+    if kind == UINT8 and step == 1:  # a constant, so that vectors can do it
+        for j in range(n):
+            out[j] = number(pointer(p, np.uint8(0))[j], out) * number(1.0 / 255, out)
+    elif kind == UINT8:
         for j in range(n):
             out[j] = number(pointer(p + j * step, np.uint8(0))[0], out) * number(1.0 / 255, out)
     elif kind == FLOAT32:
@@ -85,8 +88,6 @@ def gather_row(s, row, n, out):
     p = s.data + row * s.row_stride
     if s.column_stride == bytes_of(out) and s.kind == (FLOAT32 if bytes_of(out) == 4 else FLOAT64):
         copy_padded(n, out, pointer(p, out))
-    elif s.column_stride == 1:  # a constant, so that vectors can do it
-        convert_row(p, n, 1, s.kind, out)
     else:
         convert_row(p, n, s.column_stride, s.kind, out)
 

@@ -15,6 +15,7 @@ from .network import BLOCK_SAMPLES, LAYER, LINE, MANY, MATRIX, Arena, source_of
 from .own import OWN_ACTIVATION, OWN_LOSS, TERMS, VALUE, defined
 
 TINY = 16
+BARRIERS = 32  # at which members can meet in the time that waking one takes
 TILE_BYTES = MR * NV * VECTOR_BYTES
 ROOM = 2 * TILE_BYTES + LOSS_FEATURES * BLOCK_SAMPLES * 8 + 1024  # a tile and zeros, then a tile, or rows of the loss
 
@@ -122,7 +123,7 @@ class Plan:
             raise RuntimeError("this plan is running in another thread; each thread needs a trainer and a model of its own")
         try:
             step, run = (6.0 * P * n for n in (min(self.batch_size, last - first), last - first))
-            n_threads = 1 if job["tiny"] else threads.team_size(run, threads.team_size(8 * step, self.n_threads))
+            n_threads = 1 if job["tiny"] else threads.team_size(run, threads.team_size(BARRIERS * step, self.n_threads))
             if n_threads > self._members:
                 self._lay_out_blocks(n_threads)
             job["x_source"], job["target_source"], job["is_target_input"] = source_of(x), source_of(target), target is x
