@@ -193,7 +193,7 @@ def versions() -> dict[str, str]:
     }
     for name in _kernels.BACKENDS:
         rows[f"backend {name}"] = missing.get(name) or f"{_kernels.load(name).info()}"
-    for name in ("numpy", "safetensors", "tqdm", "numba", "scikit-learn", "matplotlib", "torch"):
+    for name in ("numpy", "safetensors", "tqdm", "numba", "numba-cuda", "scikit-learn", "matplotlib", "torch"):
         rows[name] = installed(name)
     return rows
 

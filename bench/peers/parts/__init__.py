@@ -8,5 +8,17 @@ rows     a function of the number of threads that gives the rows, with their bar
 and, where some engines are shown but no bar counts them, NOT_COUNTED.
 """
 
-DEFAULT = ("training", "step", "inference", "gemm", "activations", "scaling", "momentum", "shapes")
+DEFAULT = (
+    "training",
+    "step",
+    "inference",
+    "gemm",
+    "activations",
+    "scaling",
+    "momentum",
+    "shapes",
+    "backends",
+    "functions",
+    "start",
+)
 PARTS = (*DEFAULT, "sweep")  # for the plots

@@ -34,18 +34,19 @@ def rows(threads):
     ]
 
 
-def trainer(network, threads, momentum=0.0):
+def trainer(network, threads, momentum=0.0, backend=None, activation="relu"):
     """fastae's model from the common weights, to be trained."""
     import fastae
 
-    model = fastae.Autoencoder(network.sizes, activation="relu", latent_activation="relu", output_activation="sigmoid")
+    functions = {"activation": activation, "latent_activation": activation, "output_activation": "sigmoid"}
+    model = fastae.Autoencoder(network.sizes, **functions, backend=backend)
     for layer, (w, b) in zip(model.layers, network.weights(), strict=True):
         layer.weight, layer.bias = w, b
     return fastae.Trainer(model, fastae.SGD(lr=network.lr, momentum=momentum), batch_size=network.batch, n_threads=threads)
 
 
-def own(network, threads, momentum=0.0):
-    x, training = network.data(), trainer(network, threads, momentum)
+def own(network, threads, momentum=0.0, **model):
+    x, training = network.data(), trainer(network, threads, momentum, **model)
     return lambda: training.fit(x, epochs=1, shuffle=False).loss[0]
 
 
