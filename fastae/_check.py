@@ -40,7 +40,11 @@ def real_number(value: Any, argument: str, low: float, high: float, takes: str) 
         return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{argument} takes {takes}, got {value!r}")
-    if not low <= float(value) < high:
+    try:
+        inside = low <= float(value) < high
+    except OverflowError:
+        inside = False
+    if not inside:
         raise ValueError(f"{argument} takes {takes}, got {value}")
     return float(value)
 

@@ -98,15 +98,25 @@ class Autoencoder(Network):
             raise ValueError(f"the decoder takes a code of {decoder.n_in} features, the encoder gives {encoder.n_out}")
         if encoder.part or decoder.part:
             raise ValueError("encoder and decoder belong to another autoencoder; give copies made by copy.deepcopy")
-        self.encoder, self.decoder = encoder, decoder
+        self._encoder, self._decoder = encoder, decoder
         self._own([*encoder, *decoder])
         encoder.part = decoder.part = True
 
     def _bind(self, parameters: Array, gradients: Array) -> None:
-        self.parameters, self.gradients, self._inference = parameters, gradients, None
+        self._parameters, self._gradients, self._inference = parameters, gradients, None
         cut = sum(layer.size for layer in self.encoder)
         self.encoder._bind(parameters[:cut], gradients[:cut])
         self.decoder._bind(parameters[cut:], gradients[cut:])
+
+    @property
+    def encoder(self) -> Sequential:
+        """The layers from input to code."""
+        return self._encoder
+
+    @property
+    def decoder(self) -> Sequential:
+        """The layers from code to output."""
+        return self._decoder
 
     @property
     def n_latent(self) -> int:

@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--layers", type=_layers, metavar="N-N-N", help="widths, as 64-32-8-32-64 or its half 64-32-8")
     training.add_argument("--epochs", type=_positive, metavar="N", help="default: about a million samples, at most 500 epochs")
     training.add_argument("--lr", type=float, metavar="X", help="learning rate; default 1 for data from 0 to 1, else 0.05")
-    training.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="default 32")
+    training.add_argument("--batch-size", type=_positive, metavar="N", help="default 32, or all samples where fewer")
     training.add_argument("--loss", choices=LOSSES, default="mse", help="default mse")
     training.add_argument("--activation", choices=ACTIVATIONS, default="silu", help="of hidden layers; default silu")
     training.add_argument("--seed", type=_seed, default=0, metavar="N", help="of split, weights and order; default 0")

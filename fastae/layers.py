@@ -56,7 +56,7 @@ class Linear:
     ) -> None:
         self.n_in = _check.positive_integer(n_in, "n_in")
         self.n_out = _check.positive_integer(n_out, "n_out")
-        self.activation, self.activation_number, own = resolve("activation", activation, "activation")
+        self._activation, self.activation_number, own = resolve("activation", activation, "activation")
         self.has_bias = bool(bias)
         self.dtype = _check.float_dtype(dtype)
         self.backend = backend or get_backend()
@@ -68,6 +68,11 @@ class Linear:
         self._bind(np.zeros(self.size, self.dtype), np.zeros(self.size, self.dtype))
         bound = math.sqrt(6 / (n_in if self.activation in _HE else n_in + n_out))
         self._weight[...] = generator(seed).uniform(-bound, bound, self._weight.shape)
+
+    @property
+    def activation(self) -> str:
+        """Its name; another one takes another layer."""
+        return self._activation
 
     @property
     def size(self) -> int:
@@ -180,15 +185,33 @@ class Network:
 
     Attributes
     ----------
-    layers : list of Linear
+    layers : tuple of Linear
     parameters, gradients : array (P,)
-        For each layer W, row by row, and then b. The layers' arrays are views of them.
+        For each layer W, row by row, and then b. The layers' arrays are views of them. Assigning copies into them.
     """
 
-    layers: list[Linear]
-    parameters: Array
-    gradients: Array
+    layers: tuple[Linear, ...]
+    _parameters: Array
+    _gradients: Array
     _inference: Any = None
+
+    @property
+    def parameters(self) -> Array:
+        """Weights and biases."""
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, value: Any) -> None:
+        _assign(self._parameters, value, "parameters")
+
+    @property
+    def gradients(self) -> Array:
+        """Of the last step or backward."""
+        return self._gradients
+
+    @gradients.setter
+    def gradients(self, value: Any) -> None:
+        _assign(self._gradients, value, "gradients")
 
     def _own(self, layers: list[Linear]) -> None:
         for number, (layer, following) in enumerate(pairwise(layers)):
@@ -199,7 +222,7 @@ class Network:
             raise ValueError("a layer belongs to one place in one network; give copy.deepcopy(layer) to another")
         if any((layer.dtype, layer.backend) != (first.dtype, first.backend) for layer in layers):
             raise ValueError("all layers of a network need one dtype and one backend")
-        self.layers = layers
+        self.layers = tuple(layers)
         size = sum(layer.size for layer in layers)
         old = [np.concatenate([layer.weight.ravel(), *([] if layer.bias is None else [layer.bias])]) for layer in layers]
         self._bind(_aligned(size, first.dtype), np.zeros(size, first.dtype))
@@ -208,7 +231,7 @@ class Network:
             layer.owned = True
 
     def _bind(self, parameters: Array, gradients: Array) -> None:
-        self.parameters, self.gradients, self._inference = parameters, gradients, None
+        self._parameters, self._gradients, self._inference = parameters, gradients, None
         at = 0
         for layer in self.layers:
             layer._bind(parameters[at : at + layer.size], gradients[at : at + layer.size])

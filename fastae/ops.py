@@ -183,6 +183,8 @@ def linear_grad_weight(
     if out is not None and (not isinstance(out, tuple) or len(out) != 2):
         raise TypeError(f"out takes a pair of arrays (dweight, dbias), got {type(out).__name__}")
     out_weight, out_bias = out or (None, None)
+    if out is not None and np.may_share_memory(out_weight, out_bias):
+        raise ValueError("out takes two arrays that do not overlap")
     dweight, copy_weight = _check.output(out_weight, (dy.shape[1], x.shape[1]), dy.dtype, dy, x)
     dbias, copy_bias = _check.output(out_bias, (dy.shape[1],), dy.dtype, dy, x)
     kernels().linear_grad_weight(dy, x, dweight, dbias, check_threads(n_threads))

@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .autoencoder import Autoencoder
 from .layers import Linear, Sequential
 from .settings import kernels
@@ -35,6 +37,9 @@ def save(model: Autoencoder, path: str | os.PathLike[str]) -> None:
         "encoder": [layer.config() for layer in model.encoder],
         "decoder": [layer.config() for layer in model.decoder],
     }
+    for name, array in model.named_arrays():
+        if not np.isfinite(array).all():  # which load would refuse
+            raise ValueError(f"model takes finite weights and biases; {name} has NaN or infinity")
     write_atomically(path, to_bytes(model.state_dict(), metadata={_KEY: json.dumps(config)}))
 
 
@@ -98,10 +103,17 @@ def _configuration(text: str, found: dict[str, tuple[str, tuple[int, ...]]]) -> 
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Put data into a file that is either the old or the new one, whole, at any moment."""
-    path = Path(path)
+    """Put data into a file that is either the old or the new one, whole, at any moment.
+
+    An old file keeps its permissions; of a symbolic link, what it points to is replaced. What is not a file, such as /dev/null
+    or a pipe, is written to.
+    """
+    path = Path(os.path.realpath(path))
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
@@ -113,7 +125,8 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
             os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's 0600 would surprise; an ordinary file's permissions
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~umask  # mkstemp's 0600 would surprise
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)

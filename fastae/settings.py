@@ -26,8 +26,11 @@ def get_backend() -> str:
         try:
             _kernels.load(_backend)
         except ImportError as error:
-            warnings.warn(f"{error}. Using NumPy, which is slower.", RuntimeWarning, stacklevel=3)
-            _backend = "numpy"
+            _backend = "numpy" if "numba" in _kernels.missing() else "numba"
+            slower = (
+                "Numba, which compiles for some seconds when first used" if _backend == "numba" else "NumPy, which is slower"
+            )
+            warnings.warn(f"{error}. Using {slower}.", RuntimeWarning, stacklevel=3)
     return _backend
 
 
@@ -76,13 +79,16 @@ def get_num_threads() -> int:
             if value.isascii() and value.isdigit() and int(value) > 0:
                 _num_threads = min(int(value), MAX_THREADS)
                 break
+            if value and name == "FASTAE_NUM_THREADS":
+                taken = f"{name} takes 1 to {MAX_THREADS}, got {value!r}; it is passed over"
+                warnings.warn(taken, RuntimeWarning, stacklevel=3)
         else:
             _num_threads = _usable_processors()
     return _num_threads
 
 
 def set_num_threads(n: int) -> None:
-    """Set the default number of threads, at least 1. Results do not depend on it."""
+    """Set the default number of threads, 1 to 256. Results do not depend on it."""
     global _num_threads
     if n is None:
         raise TypeError("n_threads takes an integer, got None")

@@ -12,11 +12,13 @@ import numpy as np
 from . import _check, settings
 from ._check import Array
 from .autoencoder import Autoencoder
+from .layers import Linear, Sequential
 from .optim import SGD
 from .plots import training_picture
 from .trainer import DivergenceError, Trainer
 
 _MOMENTUM = 0.9
+_BATCH_SIZE = 32
 _NUMPY_SECONDS = 0.5  # of NumPy's training, enough for its speed
 
 
@@ -27,7 +29,7 @@ def run(
     sizes: list[int] | None,
     epochs: int | None,
     lr: float | None,
-    batch_size: int,
+    batch_size: int | None,
     loss: str,
     activation: str,
     seed: int,
@@ -41,7 +43,10 @@ def run(
     sizes = sizes or [n_in, max(n_in // 2, 1), max(n_in // 8, 1)]
     if sizes[0] != n_in:
         raise ValueError(f"--layers starts with {sizes[0]} features, the data have {n_in}")
+    _warn_of_offsets(x)
     train, test, test_labels = _split(x, labels, seed)
+    if batch_size is None:
+        batch_size = min(_BATCH_SIZE, len(train))
     if batch_size > len(train):
         raise ValueError(f"--batch-size takes at most the number of training samples, {len(train)}; got {batch_size}")
 
@@ -73,6 +78,8 @@ def run(
         saved = copy.deepcopy(model)
         if not unit:
             _fold_in(saved, mean, scale)
+        if loss == "bce_with_logits":
+            saved = _with_sigmoid(saved)
         saved.save(file)
 
     try:
@@ -113,6 +120,20 @@ def _split(x: Array, labels: Array | None, seed: int) -> tuple[Array, Array, Arr
     return parts[0], parts[1], None if labels is None else labels[order[:cut]][:2000]
 
 
+def _warn_of_offsets(x: Array) -> None:
+    """Say which columns lose more than a thousandth of what they tell when they become float32."""
+    if x.dtype == np.float64:
+        spread, largest = x.std(axis=0), np.abs(x).max(axis=0)
+        lost = np.flatnonzero((largest * np.finfo(np.float32).eps > 1e-3 * spread) & (spread > 0))
+        if len(lost):
+            columns = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
+            print(
+                f"warning: float32 cannot hold columns {columns} (from 0): near {largest[lost[0]]:.3g} it tells apart only "
+                f"steps of {np.spacing(np.float32(largest[lost[0]])):.3g}; subtract an offset from them first",
+                file=sys.stderr,
+            )
+
+
 def _in_unit_interval(x: Array) -> bool:
     return bool(x.min() >= 0 and x.max() <= 1)
 
@@ -133,6 +154,15 @@ def _fold_in(model: Autoencoder, mean: Array, scale: Array) -> None:
     first.bias = first.bias - first.weight @ mean
     last.weight = last.weight * scale[:, None]
     last.bias = last.bias * scale + mean
+
+
+def _with_sigmoid(model: Autoencoder) -> Autoencoder:
+    """The same model, giving values from 0 to 1 instead of logits."""
+    *layers, last = model.decoder
+    end = Linear(last.n_in, last.n_out, "sigmoid", last.has_bias, last.dtype, 0, last.backend)
+    end.weight, end.bias = last.weight, last.bias
+    parts = Sequential(*map(copy.deepcopy, model.encoder)), Sequential(*map(copy.deepcopy, layers), end)
+    return Autoencoder(encoder=parts[0], decoder=parts[1])
 
 
 def _test_errors(model: Autoencoder, train: Array, test: Array, loss: str) -> tuple[float, float]:

@@ -71,6 +71,7 @@ class Trainer:
         half_squared is half the sum over features, averaged over samples; the others are means over all elements, as in
         PyTorch: squared error, and cross-entropy of outputs that are probabilities, or logits.
     batch_size : int
+        At most the number of samples that ``fit`` is given.
     seed : int, numpy.random.Generator or None
         Of the order of samples.
     n_threads : int, optional
@@ -101,8 +102,6 @@ class Trainer:
     ) -> None:
         if not isinstance(model, Network):
             raise TypeError(f"model takes an Autoencoder or a Sequential, got {type(model).__name__}")
-        if not isinstance(optimizer, SGD):
-            raise TypeError(f"optimizer takes an SGD, got {type(optimizer).__name__}")
         self.model, self.optimizer = model, optimizer
         self.backend = model.layers[0].backend if backend is None else backend
         self._resolve(loss)
@@ -126,6 +125,22 @@ class Trainer:
         self._steps = 1  # of one call
         self._parameters: Array | None = None
 
+    @property
+    def loss(self) -> str:
+        """Its name; another one takes another trainer."""
+        return self._loss_name
+
+    @property
+    def optimizer(self) -> SGD:
+        """May be changed between calls; the velocity stays."""
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: SGD) -> None:
+        if not isinstance(optimizer, SGD):
+            raise TypeError(f"optimizer takes an SGD, got {type(optimizer).__name__}")
+        self._optimizer = optimizer
+
     def __getstate__(self) -> dict[str, Any]:
         # A plan is made anew where it is needed; a function of one's own is looked for by its name.
         return {**self.__dict__, "_plan": None, "_parameters": None, "_kernels": None}
@@ -137,7 +152,7 @@ class Trainer:
     def _resolve(self, loss: str | Own) -> None:
         """The backend, and what it must know of functions of one's own."""
         self._kernels: Any = kernels(self.backend)
-        self.loss, self._loss, own = resolve("loss", loss, "loss")
+        self._loss_name, self._loss, own = resolve("loss", loss, "loss")
         for function in (own, *(resolve("activation", layer.activation, "activation")[2] for layer in self.model.layers)):
             if function is not None:
                 function.give(self._kernels, self.model.dtype)

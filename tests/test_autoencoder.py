@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastae
-from fastae import Autoencoder, Linear, Sequential
+from fastae import SGD, Autoencoder, Linear, Sequential, Trainer
 
 BLOCK = 4096  # samples that inference takes at a time
 
@@ -40,7 +40,7 @@ def test_the_decoder_mirrors_the_encoder(sizes, bias):
     assert all(layer.has_bias == bias and layer.dtype == np.float64 for layer in model.layers)
     assert (model.n_in, model.n_latent, model.n_out) == (widths[0], widths[-1], widths[0])
     assert model.parameters.size == sum(2 * a * b + (a + b) * bias for a, b in pairs)
-    assert model.layers == [*model.encoder, *model.decoder]
+    assert model.layers == (*model.encoder, *model.decoder)
 
 
 def test_activations_at_their_places():
@@ -329,3 +329,35 @@ def test_given_parts_take_no_other_arguments():
             fastae.Autoencoder(
                 encoder=fastae.Sequential(fastae.Linear(3, 2)), decoder=fastae.Sequential(fastae.Linear(2, 3)), **other
             )
+
+
+def test_assigning_parameters_copies_into_them(rng):
+    model = small()
+    layer, flat, x = model.layers[0], model.parameters, rng.random((9, 6), "float32")
+    new = rng.normal(size=flat.shape)
+    model.parameters = new
+    assert model.parameters is flat
+    assert np.array_equal(layer.weight.ravel(), new[:30].astype("float32"))
+    before = model.encode(x)
+    model.parameters *= 0.5
+    model.encoder.parameters *= 2
+    model.decoder.parameters *= 2
+    assert np.array_equal(model.encode(x), before)
+    Trainer(model, SGD(0.1), batch_size=9).step(x)
+    assert not np.array_equal(model.encode(x), before)
+    for wrong in (np.zeros(3), np.full(flat.shape, np.nan), "zeros"):
+        with pytest.raises((TypeError, ValueError), match="parameters"):
+            model.parameters = wrong
+    model.gradients = np.zeros_like(flat)
+    assert not layer.grad_weight.any()
+
+
+@pytest.mark.parametrize("name", ["encoder", "decoder", "n_latent"])
+def test_the_parts_of_a_model_stay(name):
+    model = small()
+    with pytest.raises(AttributeError):
+        setattr(model, name, getattr(small(), name))
+    with pytest.raises(AttributeError):
+        model.layers.append(model.layers[0])
+    with pytest.raises(AttributeError):
+        model.layers[0].activation = "relu"

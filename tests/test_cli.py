@@ -292,3 +292,25 @@ def test_ctrl_c_keeps_the_model(tmp_path):
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     assert np.isfinite(fastae.load(tmp_path / "o/model.safetensors").parameters).all()
+
+
+def test_a_model_trained_on_logits_gives_values(tmp_path):
+    run(tmp_path, "train", "--loss", "bce_with_logits", "--epochs", 20, "--output", "b")
+    run(tmp_path, "reconstruct", "b/model.safetensors", "digits", "--output", "r.npy")
+    run(tmp_path, "score", "b/model.safetensors", "digits", "--output", "e.npy")
+    rebuilt, errors = np.load(tmp_path / "r.npy"), np.load(tmp_path / "e.npy")
+    assert rebuilt.min() >= 0
+    assert rebuilt.max() <= 1
+    assert errors.mean() < 0.05
+
+
+def test_fewer_samples_than_a_batch(tmp_path, rng):
+    np.save(tmp_path / "small.npy", rng.random((20, 4)))
+    assert "16 samples to train" in run(tmp_path, "train", "--data", "small.npy", "--epochs", 3).stdout
+
+
+def test_columns_that_float32_cannot_hold(tmp_path, rng):
+    x = rng.normal(size=(50, 3))
+    x[:, 1] += 1e8
+    np.save(tmp_path / "offset.npy", x)
+    assert "columns 1 (from 0)" in run(tmp_path, "train", "--data", "offset.npy", "--epochs", 3).stderr

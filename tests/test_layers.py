@@ -194,7 +194,7 @@ def test_a_network_is_a_chain(backend, rng):
     np.testing.assert_array_equal(network.forward(x), y)
     np.testing.assert_allclose(network(x), y, 1e-6)
     assert (network.n_in, network.n_out, len(network), network.dtype) == (5, 3, 2, np.float32)
-    assert list(network) == network.layers == [network[0], network[-1]]
+    assert tuple(network) == network.layers == (network[0], network[-1])
 
 
 def test_layer_arrays_are_views_of_the_flat_buffers():

@@ -5,6 +5,7 @@ import os
 import pickle
 import re
 import struct
+import threading
 
 import numpy as np
 import pytest
@@ -319,8 +320,12 @@ def test_tensors_of_another_dtype_than_the_configuration_says(path, dtype, size)
 
 def test_weights_that_are_not_finite(path):
     model = MODELS["float32"]()
-    model.parameters[3] = np.nan
     model.save(path)
+    state = {name: array.copy() for name, array in safetensors.numpy.load_file(path).items()}
+    state["encoder.0.weight"][0, 0] = np.nan
+    with safetensors.safe_open(path, framework="np") as file:
+        metadata = file.metadata()
+    safetensors.numpy.save_file(state, path, metadata)
     refused(path, "NaN")
 
 
@@ -328,3 +333,40 @@ def test_weights_that_are_not_finite(path):
 def test_what_is_no_path(bad):
     with pytest.raises(TypeError):
         fastae.load(bad)
+
+
+# ---- what is at the path already -------------------------------------------------------------------------------------
+
+
+def test_an_old_file_keeps_its_permissions_and_a_link_its_target(tmp_path):
+    target, link = tmp_path / "m.safetensors", tmp_path / "link"
+    Autoencoder([4, 2], seed=0).save(target)
+    target.chmod(0o640)
+    link.symlink_to(target)
+    model = Autoencoder([5, 2], seed=0)
+    model.save(link)
+    assert link.is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert fastae.load(target).n_in == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes by name")
+def test_a_pipe_is_written_to(tmp_path):
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    model = Autoencoder([4, 2], seed=0)
+    model.save(pipe)
+    reader.join(10)
+    (tmp_path / "m.safetensors").write_bytes(read[0])
+    assert np.array_equal(fastae.load(tmp_path / "m.safetensors").parameters, model.parameters)
+    assert not pipe.is_file()
+
+
+def test_a_model_that_load_would_refuse_is_not_saved(tmp_path):
+    model = Autoencoder([4, 2], seed=0)
+    model.parameters[3] = np.nan
+    with pytest.raises(ValueError, match=r"finite weights and biases; encoder\.0\.weight"):
+        model.save(tmp_path / "m.safetensors")
+    assert not list(tmp_path.iterdir())

@@ -569,3 +569,32 @@ def test_losses_do_not_depend_on_how_an_epoch_is_cut_into_calls(backend, rng):
         trainer._steps = steps
         losses.append(trainer.fit(x, epochs=3).loss)
     assert all(loss == losses[0] for loss in losses)
+
+
+def test_what_of_a_trainer_may_be_changed(rng):
+    trainer = Trainer(Autoencoder([4, 2], seed=0), SGD(0.1), batch_size=4)
+    with pytest.raises(AttributeError):
+        trainer.loss = "bce"
+    with pytest.raises(TypeError, match="optimizer takes an SGD, got NoneType"):
+        trainer.optimizer = None
+    trainer.optimizer = SGD(0.01)
+    assert trainer.optimizer.lr == 0.01
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba", "cython"])
+def test_a_trainer_of_another_backend_than_its_model(backend, name, rng):
+    if name in fastae._kernels.missing():
+        pytest.skip(f"{name} does not load here")
+    x, results = rng.random((50, 6)), []
+    for chosen in (None, name):
+        model = Autoencoder([6, 3], activation="tanh", seed=0, backend=backend, dtype="float64")
+        trainer = Trainer(model, SGD(0.1, momentum=0.9), batch_size=8, seed=0, backend=chosen)
+        assert trainer.backend == (chosen or backend)
+        trainer = pickle.loads(pickle.dumps(trainer))
+        history = trainer.fit(x, epochs=2, validation_data=x)
+        assert {layer.backend for layer in trainer.model.layers} == {backend}
+        results.append((trainer.model.parameters, history.val_loss))
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=0, atol=1e-13)
+    np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-12)
+    with pytest.raises(ValueError, match="backend takes"):
+        Trainer(model, SGD(0.1), backend="fortran")
