@@ -5,6 +5,8 @@ tile would be optimised a dozen times. A unit is compiled once, and a caller kno
 disk; since a caller that comes from there looks for the symbols of its units, ``define`` must have been called before.
 """
 
+import inspect
+
 import numpy as np
 from llvmlite import binding, ir
 from numba import cfunc, from_dtype, types
@@ -59,7 +61,7 @@ def unit(*kinds, result=False):
         _units.append(made)
         place = kinds.index(POINTER)
 
-        def typing(context, arguments):
+        def typing(context, *arguments):
             real = arguments[place].real
             name, sig = made.define(real), made.signature(real)
 
@@ -73,13 +75,10 @@ def unit(*kinds, result=False):
 
             return sig.return_type(*arguments), build
 
-        names = function.__code__.co_varnames[: function.__code__.co_argcount]
-        # intrinsic wants a function with as many arguments as the calls have
-        scope = {"typing": typing}
-        exec(f"def {function.__name__}(context, {', '.join(names)}): return typing(context, ({', '.join(names)},))", scope)
-        wrapped = scope[function.__name__]
-        wrapped.__doc__ = function.__doc__
-        return intrinsic(wrapped)
+        typing.__name__, typing.__doc__ = function.__name__, function.__doc__
+        given = inspect.signature(function).parameters.values()
+        typing.__signature__ = inspect.Signature([next(iter(inspect.signature(typing).parameters.values())), *given])
+        return intrinsic(typing)
 
     return decorate
 
