@@ -1,14 +1,16 @@
 """The Numba backend: the Cython backend's kernels in Python, compiled when they are first used and kept on disk.
 
 engine.py       the functions of the contract: checks, addresses
-  -> entries.py     the compiled functions that Python calls; plan.py lays out what the larger ones work on
-    -> training.py backward.py tiny.py inference.py network.py    steps, passes, blocks; team.py: threads
-       gemm.py passes.py                                          products and passes over whole arrays
+  -> entries.py     the compiled functions that Python calls; plan.py lays out what the larger ones work on; team.py: threads
+    -> training.py backward.py tiny.py inference.py network.py    steps, passes, blocks
+       gemm.py passes.py order.py                                 products, passes over whole arrays, an epoch's order
       -> elementwise.py functions.py    rows of numbers; formulas
         -> tile.py        where the time goes
+
 vector.py       vectors for Numba
 unit.py         functions compiled by themselves
 machine.py      the instruction set; ``FASTAE_ISA`` forces another one
+rows.py python.py dual.py own.py    functions of the user's own: of whole rows, of vectors, derived, found by number
 """
 
 import importlib
