@@ -171,8 +171,8 @@ cdef void elements_team(void* job, Team* team, int member) noexcept nogil:
 cdef int over_elements(int activation, kept, cnp.ndarray source, cnp.ndarray out, int n_threads) except -1:
     cdef bint double_ = is_double(out)
     cdef Py_ssize_t rows = len(out), n = columns(out)
-    cdef Run r = Run(double_, check_activation(activation, double_), rows * n, NULL, contiguous(source, double_, 2, rows, n), NULL)
-    r.out = writable(out, double_, 2, rows, n)
+    cdef Run r = Run(double_, check_activation(activation, double_), rows * n, NULL, NULL, NULL)
+    r.source, r.out = contiguous(source, double_, 2, rows, n), writable(out, double_, 2, rows, n)
     if kept is not None:
         r.kept = contiguous(kept, double_, 2, rows, n)
     with nogil:
