@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _check
 from ._check import Array
-from .functions import resolve
+from .functions import Own, resolve
 from .layers import BLOCK, Linear, Network, Sequential, generator
 
 
@@ -32,6 +32,8 @@ class Autoencoder(Network):
     seed : int, numpy.random.Generator or None
         Of the initial weights.
     backend : str, optional
+    init : str, optional
+        Distribution of the initial weights; see :class:`fastae.Linear`.
     encoder, decoder : Sequential
         In place of all the above: networks made by hand. They become parts of this one.
 
@@ -52,21 +54,22 @@ class Autoencoder(Network):
     def __init__(
         self,
         sizes: Sequence[int] | Array | None = None,
-        activation: str = "relu",
-        latent_activation: str = "identity",
-        output_activation: str = "sigmoid",
+        activation: str | Own = "relu",
+        latent_activation: str | Own = "identity",
+        output_activation: str | Own = "sigmoid",
         bias: bool = True,
         dtype: Any = "float32",
         seed: Any = None,
         backend: str | None = None,
+        init: str | None = None,
         *,
         encoder: Sequential | None = None,
         decoder: Sequential | None = None,
     ) -> None:
         if (sizes is None) == (encoder is None) or (encoder is None) != (decoder is None):
             raise TypeError("Autoencoder takes sizes, or both encoder and decoder")
-        others = (activation, latent_activation, output_activation, bias, dtype, seed, backend)
-        if sizes is None and others != ("relu", "identity", "sigmoid", True, "float32", None, None):
+        others = (activation, latent_activation, output_activation, bias, dtype, seed, backend, init)
+        if sizes is None and others != ("relu", "identity", "sigmoid", True, "float32", None, None, None):
             raise TypeError(
                 "with encoder and decoder, the layers' own activations, biases, dtype and backend count; give no others"
             )
@@ -82,11 +85,11 @@ class Autoencoder(Network):
             widths = [_check.positive_integer(n, "sizes") for n in sizes]
             rng = generator(seed)
 
-            def half(widths: list[int], last: str) -> Sequential:
+            def half(widths: list[int], last: str | Own) -> Sequential:
                 ends = [activation] * (len(widths) - 2) + [last]
                 return Sequential(
                     *(
-                        Linear(n_in, n_out, f, bias, dtype, rng, backend)
+                        Linear(n_in, n_out, f, bias, dtype, rng, backend, init)
                         for n_in, n_out, f in zip(widths[:-1], widths[1:], ends, strict=True)
                     )
                 )

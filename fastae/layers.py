@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from types import ModuleType
@@ -10,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from . import _check
+from . import _check, initializers
 from ._check import Array
 from ._kernels.names import ACTIVATIONS, keeps_input
 from .functions import Own, resolve
 from .settings import check_threads, get_backend, kernels
 
-_HE = ("relu", "leaky_relu", "elu", "softplus", "gelu", "silu")
 BLOCK = 4096  # samples that losses and errors of reconstructions are computed for at a time
 _CALL = 1 << 18  # samples that inference takes in one call into the kernels
 
@@ -33,10 +31,13 @@ class Linear:
     bias : bool
     dtype : {"float32", "float64"}
     seed : int, numpy.random.Generator or None
-        Of the initial weights, uniform within +-sqrt(6 / n_in) for relu and its relatives (He et al. 2015), within
-        +-sqrt(6 / (n_in + n_out)) for the others (Glorot and Bengio 2010). Biases start from 0.
+        Of the initial weights.
     backend : str, optional
         Default: :func:`fastae.get_backend` at this moment.
+    init : str, optional
+        Distribution of the initial weights: glorot, he or lecun with _uniform or _normal, or orthogonal. Their variance is
+        2 / (n_in + n_out), 2 / n_in and 1 / n_in. Default: he_uniform for relu and its relatives, else glorot_uniform.
+        Biases start from 0.
 
     Attributes
     ----------
@@ -53,6 +54,7 @@ class Linear:
         dtype: Any = "float32",
         seed: Any = None,
         backend: str | None = None,
+        init: str | None = None,
     ) -> None:
         self.n_in = _check.positive_integer(n_in, "n_in")
         self.n_out = _check.positive_integer(n_out, "n_out")
@@ -66,8 +68,8 @@ class Linear:
         self.owned = False  # by a network, whose flat buffer the arrays are views of
         self._kept: tuple[Array, Array] | None = None
         self._bind(np.zeros(self.size, self.dtype), np.zeros(self.size, self.dtype))
-        bound = math.sqrt(6 / (n_in if self.activation in _HE else n_in + n_out))
-        self._weight[...] = generator(seed).uniform(-bound, bound, self._weight.shape)
+        name = initializers.check(init) or initializers.default(self.activation)
+        self._weight[...] = initializers.weights(name, self.n_out, self.n_in, generator(seed))
 
     @property
     def activation(self) -> str:

@@ -409,3 +409,38 @@ def test_a_copied_part_can_be_built_in():
     twin = fastae.Autoencoder(encoder=copy.deepcopy(model.encoder), decoder=copy.deepcopy(model.decoder))
     np.testing.assert_array_equal(twin.parameters, model.parameters)
     assert not np.shares_memory(twin.parameters, model.parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "variance"),
+    [("glorot", 2 / (400 + 300)), ("he", 2 / 400), ("lecun", 1 / 400)],
+)
+@pytest.mark.parametrize("kind", ["uniform", "normal"])
+def test_the_variance_of_initial_weights(name, variance, kind):
+    weight = Linear(400, 300, "tanh", dtype="float64", seed=0, init=f"{name}_{kind}", backend="numpy").weight
+    assert weight.var() == pytest.approx(variance, rel=0.03)
+    assert abs(weight.mean()) < 4 * np.sqrt(variance / weight.size)
+    fourth = np.mean(weight**4) / variance**2  # 1.8 of a uniform distribution, 3 of a normal one
+    assert fourth == pytest.approx(1.8 if kind == "uniform" else 3, rel=0.05)
+
+
+@pytest.mark.parametrize("shape", [(7, 4), (4, 7), (5, 5), (1, 3)])
+def test_orthogonal_weights(shape):
+    w = Linear(*shape, dtype="float64", seed=0, init="orthogonal", backend="numpy").weight
+    product = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
+    np.testing.assert_allclose(product, np.eye(min(shape)), atol=1e-14)
+
+
+def test_orthogonal_weights_are_of_all_signs():
+    """R's diagonal made positive: without it QR would give the first column one sign."""
+    first = [Linear(2, 2, dtype="float64", seed=s, init="orthogonal", backend="numpy").weight[0, 0] for s in range(200)]
+    assert 60 < np.sum(np.array(first) > 0) < 140
+
+
+def test_init_of_a_model():
+    model = fastae.Autoencoder([6, 4], init="lecun_normal", seed=3)
+    same = Linear(6, 4, seed=np.random.default_rng(3), init="lecun_normal")
+    assert np.array_equal(model.layers[0].weight, same.weight)
+    for bad in ("xavier", "glorot", 3):
+        with pytest.raises(ValueError, match=r"init takes one of glorot_uniform, .*orthogonal, or None; got"):
+            Linear(3, 2, init=bad)
