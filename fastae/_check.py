@@ -99,14 +99,15 @@ def finite(x: Array, argument: str, dtype: np.dtype[Any] | None = None, first_ro
     return x
 
 
-def unit_interval(x: Array, argument: str, loss_name: str) -> None:
-    """Targets of a cross-entropy are probabilities."""
+def between(x: Array, low: float, high: float, argument: str, loss_name: str) -> None:
+    """Targets of a loss that takes them from low to high only: probabilities, or counts."""
     if x.dtype != np.uint8:
         for start in range(0, len(x), _ROWS):
             block = x[start : start + _ROWS]
-            if block.min() < 0 or block.max() > 1:
+            if block.min() < low or block.max() > high:
+                takes = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
                 raise ValueError(
-                    f"{argument} of loss {loss_name!r} takes values from 0 to 1, got {block.min():g} to {block.max():g}; "
+                    f"{argument} of loss {loss_name!r} takes values {takes}, got {block.min():g} to {block.max():g}; "
                     "scale it, or use loss 'mse'"
                 )
 

@@ -16,6 +16,8 @@ from .files import READABLE, file_stem, read_samples, write_matrix
 from .persistence import load
 from .trainer import DivergenceError
 
+_LOSSES = [name for name in LOSSES if name != "poisson"]  # whose models give logarithms
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code: 0, 1 for a diverged training, 2 for bad input, 130 after Ctrl-C."""
@@ -54,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--epochs", type=_positive, metavar="N", help="default: about a million samples, at most 500 epochs")
     training.add_argument("--lr", type=float, metavar="X", help="learning rate; default 1 for data from 0 to 1, else 0.05")
     training.add_argument("--batch-size", type=_positive, metavar="N", help="default 32, or all samples where fewer")
-    training.add_argument("--loss", choices=LOSSES, default="mse", help="default mse")
+    training.add_argument("--loss", choices=_LOSSES, default="mse", help="default mse")
     training.add_argument("--activation", choices=ACTIVATIONS, default="silu", help="of hidden layers; default silu")
     training.add_argument("--seed", type=_seed, default=0, metavar="N", help="of split, weights and order; default 0")
     training.add_argument("--output", type=Path, metavar="FOLDER", help="default fastae-NAME, NAME being that of the data")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from contextlib import AbstractContextManager
@@ -17,7 +18,7 @@ from .layers import BLOCK, Network, generator
 from .optim import SGD
 from .settings import check_threads, kernels
 
-_CROSS_ENTROPY = ("bce", "bce_with_logits")  # whose targets are from 0 to 1
+_TARGETS = {"bce": (0, 1), "bce_with_logits": (0, 1), "poisson": (0, math.inf)}  # what these losses take
 _CALL_SECONDS = 0.04  # of a call into the kernels, after which Python looks for Ctrl-C and moves the progress bar
 
 
@@ -67,9 +68,10 @@ class Trainer:
     ----------
     model : Autoencoder or Sequential
     optimizer : SGD
-    loss : {"half_squared", "mse", "bce", "bce_with_logits"} or what :func:`fastae.loss` makes
+    loss : {"half_squared", "mse", "bce", "bce_with_logits", "mae", "huber", "poisson"} or what :func:`fastae.loss` makes
         half_squared is half the sum over features, averaged over samples; the others are means over all elements, as in
-        PyTorch: squared error, and cross-entropy of outputs that are probabilities, or logits.
+        PyTorch: squared error; cross-entropy of outputs that are probabilities, or logits; absolute error; Huber's with delta
+        1; exp(y) - t y of outputs that are logarithms of rates, for counts.
     batch_size : int
         At most the number of samples that ``fit`` is given.
     seed : int, numpy.random.Generator or None
@@ -114,6 +116,8 @@ class Trainer:
             raise ValueError(
                 f"loss 'bce_with_logits' takes logits, of the identity; the last layer has {activation!r}. Take 'bce'"
             )
+        if loss == "poisson" and activation != "identity":
+            raise ValueError(f"loss 'poisson' takes logarithms of rates, of the identity; the last layer has {activation!r}")
         self.batch_size = _check.positive_integer(batch_size, "batch_size")
         self.n_threads = n_threads
         check_threads(n_threads)
@@ -172,7 +176,7 @@ class Trainer:
             Loss of the batch before the step.
         """
         x, target = self._data(x, target)
-        if self.loss in _CROSS_ENTROPY:
+        if self.loss in _TARGETS:
             self._check_values(x, target, "x", "target")
         plan = self._planned(max(len(x), self.batch_size))
         done, total = plan.run(x, target, None, 0, len(x), self.optimizer.hyperparameters(), self.model.gradients)
@@ -224,7 +228,7 @@ class Trainer:
         epochs = _check.positive_integer(epochs, "epochs")
         if self.batch_size > len(x):
             raise ValueError(f"batch_size takes at most the number of samples, {len(x)}; got {self.batch_size}")
-        if self.loss in _CROSS_ENTROPY:
+        if self.loss in _TARGETS:
             self._check_values(x, target, "x", "target")
         validation = self._validation(validation_data)
         plan = self._planned(self.batch_size)
@@ -329,8 +333,8 @@ class Trainer:
         _check.finite(x, x_name, self.model.dtype)
         if target is not x:
             _check.finite(target, target_name, self.model.dtype)
-        if self.loss in _CROSS_ENTROPY:
-            _check.unit_interval(target, x_name if target is x else target_name, self.loss)
+        if self.loss in _TARGETS:
+            _check.between(target, *_TARGETS[self.loss], x_name if target is x else target_name, self.loss)
 
     def _validation(self, data: Any) -> tuple[Array, Array] | None:
         if data is None:

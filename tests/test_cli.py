@@ -223,7 +223,7 @@ BAD = [  # arguments, what stderr says
     (["train", "--seed", "-1"], "--seed"),
     (["train", "--threads", "0"], "--threads"),
     (["train", "--threads", "1000"], "n_threads takes 1 to 256, got 1000"),
-    (["train", "--loss", "mae"], "half_squared"),
+    (["train", "--loss", "hinge"], "half_squared"),
     (["train", "--activation", "swish"], "silu"),
     (["train", "--backend", "fortran"], "numpy"),
     (["train", "--output", "a-file/inside"], "a-file"),

@@ -27,6 +27,9 @@ TORCH_LOSSES = {
     "mse": F.mse_loss,
     "bce": F.binary_cross_entropy,
     "bce_with_logits": F.binary_cross_entropy_with_logits,
+    "mae": F.l1_loss,
+    "huber": F.huber_loss,
+    "poisson": F.poisson_nll_loss,
 }
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}  # of a difference, relative to the largest element of the array
 
@@ -93,7 +96,16 @@ def test_all_names_are_compared():
 @pytest.mark.parametrize("target", [False, True], ids=["input", "target"])
 @pytest.mark.parametrize(
     ("loss", "output"),
-    [("half_squared", "identity"), ("mse", "sigmoid"), ("mse", "tanh"), ("bce", "sigmoid"), ("bce_with_logits", "identity")],
+    [
+        *(
+            ("half_squared", "identity"),
+            ("mse", "sigmoid"),
+            ("mse", "tanh"),
+            ("bce", "sigmoid"),
+            ("bce_with_logits", "identity"),
+        ),
+        *(("mae", "identity"), ("huber", "softplus"), ("poisson", "identity")),
+    ],
 )
 def test_losses(backend, rng, loss, output, target, dtype):
     model = Autoencoder([20, 12, 5], "tanh", "identity", output, dtype=dtype, seed=rng, backend=backend)

@@ -598,3 +598,18 @@ def test_a_trainer_of_another_backend_than_its_model(backend, name, rng):
     np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-12)
     with pytest.raises(ValueError, match="backend takes"):
         Trainer(model, SGD(0.1), backend="fortran")
+
+
+def test_counts(backend, rng):
+    """A bias alone learns the logarithm of the mean count."""
+    counts = rng.poisson(3.0, (400, 1)).astype("float64")
+    model = Sequential(Linear(1, 1, dtype="float64", seed=0, backend=backend))
+    model.parameters[...] = 0
+    trainer = Trainer(model, SGD(0.2), loss="poisson", batch_size=400)
+    for _ in range(200):
+        trainer.step(np.zeros_like(counts), counts)
+    assert model.parameters[1] == pytest.approx(np.log(counts.mean()), rel=1e-6)
+    with pytest.raises(ValueError, match="of loss 'poisson' takes values of at least 0, got -1 to"):
+        trainer.step(counts, counts - counts.min() - 1)
+    with pytest.raises(ValueError, match="'poisson' takes logarithms of rates"):
+        Trainer(Autoencoder([3, 2]), SGD(), loss="poisson")

@@ -4,7 +4,7 @@ Numbers behind those of the names are functions of the user's own, which a backe
 """
 
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "elu", "sigmoid", "tanh", "softplus", "gelu", "silu")
-LOSSES = ("half_squared", "mse", "bce", "bce_with_logits")
+LOSSES = ("half_squared", "mse", "bce", "bce_with_logits", "mae", "huber", "poisson")
 MOST_OWN = 1024  # functions of the user's own, of each kind
 
 _FROM_INPUT = frozenset({ACTIVATIONS.index("gelu"), ACTIVATIONS.index("silu")})

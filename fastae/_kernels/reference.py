@@ -127,11 +127,19 @@ def _bce(y, t):
         return -(t * np.maximum(np.log(y), -100) + (1 - t) * np.maximum(np.log1p(-y), -100))
 
 
+def _huber(y, t):
+    d = np.abs(y - t)
+    return np.where(d <= 1, 0.5 * d * d, d - 0.5)
+
+
 _LOSS = {
     "half_squared": (lambda y, t: 0.5 * (y - t) ** 2, lambda y, t: y - t, lambda b, f: b),
     "mse": (lambda y, t: (y - t) ** 2, lambda y, t: 2 * (y - t), lambda b, f: b * f),
     "bce": (_bce, lambda y, t: (y - t) / np.maximum(y * (1 - y), y.dtype.type(1e-12)), lambda b, f: b * f),
     "bce_with_logits": (lambda y, t: _softplus(y) - y * t, lambda y, t: _sigmoid(y) - t, lambda b, f: b * f),
+    "mae": (lambda y, t: np.abs(y - t), lambda y, t: np.sign(y - t), lambda b, f: b * f),
+    "huber": (_huber, lambda y, t: np.clip(y - t, -1, 1), lambda b, f: b * f),
+    "poisson": (lambda y, t: np.exp(y) - y * t, lambda y, t: np.exp(y) - t, lambda b, f: b * f),
 }
 
 

@@ -9,6 +9,8 @@ import math
 from functools import cache
 from types import SimpleNamespace
 
+import numpy as np
+
 from ..reference import LEAKY_SLOPE
 from .toolkit import device
 
@@ -28,6 +30,7 @@ def formulas(real):
     """Tables by number: ``activate`` f(z), ``times_slope`` dy f'(kept), ``term`` and ``slope`` of a loss by (y, target)."""
     zero, half, one, two = real(0), real(0.5), real(1), real(2)
     leaky, root_half, density = real(LEAKY_SLOPE), real(math.sqrt(0.5)), real(1 / math.sqrt(2 * math.pi))
+    infinity, largest = real(math.inf), real(math.log(np.finfo(real).max))
     lowest_log, its_argument, least_variance = real(-100), real(math.exp(-100)), real(1e-12)  # PyTorch's bounds of bce
 
     @device
@@ -141,14 +144,46 @@ def formulas(real):
     def bce_with_logits_slope(y, t):
         return sigmoid(y) - t
 
+    @device
+    def absolute(y, t):
+        return math.fabs(y - t)
+
+    @device
+    def absolute_slope(y, t):
+        return one if y > t else -one if y < t else y - t
+
+    @device
+    def huber(y, t):
+        d = math.fabs(y - t)
+        return half * d * d if d <= one else d - half
+
+    @device
+    def huber_slope(y, t):
+        return one if y - t > one else -one if y - t < -one else y - t
+
+    @device
+    def bounded_exp(y):  # infinity beyond, and so that Python's math accepts it
+        return infinity if y > largest else math.exp(y)
+
+    @device
+    def poisson(y, t):
+        return bounded_exp(y) - y * t
+
+    @device
+    def poisson_slope(y, t):
+        return bounded_exp(y) - t
+
     return SimpleNamespace(
         activate=(identity, relu, leaky_relu, elu, sigmoid, tanh, softplus, gelu, silu),
         times_slope=(
             *(times_one, times_relu_slope, times_leaky_relu_slope, times_elu_slope, times_sigmoid_slope),
             *(times_tanh_slope, times_softplus_slope, times_gelu_slope, times_silu_slope),
         ),
-        term=(half_squared, squared, bce, bce_with_logits),
-        slope=(half_squared_slope, squared_slope, bce_slope, bce_with_logits_slope),
+        term=(half_squared, squared, bce, bce_with_logits, absolute, huber, poisson),
+        slope=(
+            *(half_squared_slope, squared_slope, bce_slope, bce_with_logits_slope),
+            *(absolute_slope, huber_slope, poisson_slope),
+        ),
     )
 
 

@@ -4,10 +4,10 @@
 #ifndef FASTAE_NUMBERS
 #define FASTAE_NUMBERS /* the order of _kernels/names.py */
 enum { IDENTITY, RELU, LEAKY_RELU, ELU, SIGMOID, TANH, SOFTPLUS, GELU, SILU };
-enum { HALF_SQUARED, MSE, BCE, BCE_WITH_LOGITS };
+enum { HALF_SQUARED, MSE, BCE, BCE_WITH_LOGITS, MAE, HUBER, POISSON };
 
 /* Functions of the user's own have the numbers behind these: C functions of rows, which numba/rows.py makes. */
-enum { OWN_ACTIVATION = SILU + 1, OWN_LOSS = BCE_WITH_LOGITS + 1, MOST_OWN = 1024 };
+enum { OWN_ACTIVATION = SILU + 1, OWN_LOSS = POISSON + 1, MOST_OWN = 1024 };
 enum { VALUE, SLOPE, TERMS };
 static void *own[3][MOST_OWN][2]; /* the last is for double */
 typedef double Pair __attribute__((vector_size(16)));
@@ -143,6 +143,11 @@ INLINE vec N(times_slope)(int activation, vec k, vec dy)
              -(t * WHERE(p < low, low, p) + (1 - t) * WHERE(q < low, low, q))),                     \
             (p = y * (1 - y), (y - t) / WHERE(p < tiny, tiny, p)))                                  \
     case BCE_WITH_LOGITS: SUM(N(softplus)(y) - y * t, N(sigmoid)(y) - t)                            \
+    case MAE: SUM(N(absolute)(y - t), WHERE(y > t, one, WHERE(y < t, -one, y - t)))                 \
+    case HUBER: /* its delta is 1 */                                                                \
+        SUM((p = N(absolute)(y - t), WHERE(p <= 1, (REAL)0.5 * p * p, p - (REAL)0.5)),              \
+            (p = y - t, WHERE(p > 1, one, WHERE(p < -1, -one, p))))                                 \
+    case POISSON: SUM(N(exponential)(y) - y * t, N(exponential)(y) - t)                             \
     }
 
 typedef double N(sums) __attribute__((vector_size(LANES * sizeof(double))));
@@ -181,7 +186,7 @@ INLINE vec N(own_terms)(int loss, ptrdiff_t left, const REAL *out, const REAL *t
 static void N(loss)(int loss, ptrdiff_t rows, ptrdiff_t n, const REAL *out, const REAL *target, ptrdiff_t ld, REAL scale,
                     REAL *grad, ptrdiff_t ld_grad, double *row_loss)
 {
-    const vec zero = {0}, low = SPLAT(-100), tiny = SPLAT((REAL)1e-12);
+    const vec zero = {0}, one = SPLAT(1), low = SPLAT(-100), tiny = SPLAT((REAL)1e-12);
     vec p, q;
     if (loss >= OWN_LOSS) {
         for (; rows > 0; rows--, out += ld, target += ld, grad += ld_grad) {
@@ -214,7 +219,7 @@ static void N(loss)(int loss, ptrdiff_t rows, ptrdiff_t n, const REAL *out, cons
 static void N(loss_columns)(int loss, ptrdiff_t features, ptrdiff_t n, const REAL *out, ptrdiff_t ld, const REAL *target,
                             ptrdiff_t ld_target, REAL scale, REAL *grad, ptrdiff_t ld_grad, double *sample_loss)
 {
-    const vec zero = {0}, low = SPLAT(-100), tiny = SPLAT((REAL)1e-12);
+    const vec zero = {0}, one = SPLAT(1), low = SPLAT(-100), tiny = SPLAT((REAL)1e-12);
     vec p, q;
     if (loss >= OWN_LOSS) {
         for (ptrdiff_t i = 0; i < n; i += LANES)
@@ -249,7 +254,7 @@ static void N(loss_columns)(int loss, ptrdiff_t features, ptrdiff_t n, const REA
 /* The same of one vector of outputs: its terms, and the slopes. */
 INLINE vec N(loss_of)(int loss, vec y, vec t, vec *slopes)
 {
-    const vec low = SPLAT(-100), tiny = SPLAT((REAL)1e-12);
+    const vec one = SPLAT(1), low = SPLAT(-100), tiny = SPLAT((REAL)1e-12);
     vec p, q;
 #define SUM(term, slope)  \
     *slopes = slope;      \

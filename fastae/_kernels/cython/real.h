@@ -22,6 +22,7 @@
 #undef LN2_HIGH
 #undef LN2_LOW
 #undef EXP_UNDERFLOW
+#undef EXP_OVERFLOW
 #undef EXP_TERMS
 #undef MANTISSA_BITS
 #undef EXPONENT_BIAS

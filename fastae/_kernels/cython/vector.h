@@ -116,6 +116,7 @@ INLINE void N(store_upto)(REAL *p, vec v, ptrdiff_t n)
 #define LN2_HIGH 0x1.62e4p-1f
 #define LN2_LOW 0x1.7f7d1cp-20f
 #define EXP_UNDERFLOW -104.0f
+#define EXP_OVERFLOW 89.0f
 #define MANTISSA_BITS 23
 #define EXPONENT_BIAS 127
 #define EXP_TERMS(r) \
@@ -126,6 +127,7 @@ INLINE void N(store_upto)(REAL *p, vec v, ptrdiff_t n)
 #define LN2_HIGH 0x1.62e42fee00000p-1
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_UNDERFLOW -746.0
+#define EXP_OVERFLOW 710.0
 #define MANTISSA_BITS 52
 #define EXPONENT_BIAS 1023
 INLINE vec exp_terms_f64(vec r)
@@ -149,20 +151,25 @@ INLINE vec N(exp_parts)(vec x, vec *round, ivec *n) /* e^x = 2^n (1 + returned v
 }
 INLINE vec N(power_of_two)(ivec n) { return (vec)((n + EXPONENT_BIAS) << MANTISSA_BITS); }
 
-INLINE vec N(exp_negative)(vec x) /* e^x for x <= 0 */
+INLINE vec N(exp_bounded)(vec x) /* e^x for x that are not below EXP_UNDERFLOW nor above EXP_OVERFLOW, or NaN */
 {
     vec round;
     ivec n;
-    vec p = N(exp_parts)(N(at_least)(x, EXP_UNDERFLOW), &round, &n);
+    vec p = N(exp_parts)(x, &round, &n);
 #if defined(__AVX512F__) && defined(REAL_IS_FLOAT)
     return (vec)_mm512_scalef_ps((__m512)(1 + p), (__m512)round);
 #elif defined(__AVX512F__)
     return (vec)_mm512_scalef_pd((__m512d)(1 + p), (__m512d)round);
 #else
-    ivec half = n >> 1; /* in two factors, so that subnormal results come out right */
+    ivec half = n >> 1; /* in two factors, so that the smallest and the largest results come out right */
     vec s = N(power_of_two)(half);
     return (s + s * p) * N(power_of_two)(n - half);
 #endif
+}
+INLINE vec N(exp_negative)(vec x) { return N(exp_bounded)(N(at_least)(x, EXP_UNDERFLOW)); } /* e^x for x <= 0 */
+INLINE vec N(exponential)(vec x) /* e^x */
+{
+    return N(exp_bounded)(N(at_least)(N(select_)(x > EXP_OVERFLOW, N(splat)(EXP_OVERFLOW), x), EXP_UNDERFLOW));
 }
 
 INLINE vec N(expm1_negative)(vec x) /* e^x - 1 for x <= 0, exact near 0 */

@@ -28,7 +28,7 @@ compiled = njit(error_model="numpy", nogil=True)
 inlined = njit(error_model="numpy", nogil=True, inline="always")
 
 IDENTITY, RELU, LEAKY_RELU, ELU, SIGMOID, TANH, SOFTPLUS, GELU, SILU = range(len(ACTIVATIONS))
-HALF_SQUARED, MSE, BCE, BCE_WITH_LOGITS = range(len(LOSSES))
+HALF_SQUARED, MSE, BCE, BCE_WITH_LOGITS, MAE, HUBER, POISSON = range(len(LOSSES))
 
 
 class _Single:
@@ -298,7 +298,14 @@ def add_loss(loss, y, t, total):
     if loss == BCE:  # with PyTorch's bounds
         p, q = log(y), log1p(-y)
         return total - fma(t, where(p < -100, -100, p), (1 - t) * where(q < -100, -100, q))
-    return total + fma(-y, t, softplus(y))
+    if loss == BCE_WITH_LOGITS:
+        return total + fma(-y, t, softplus(y))
+    if loss == MAE:
+        return total + absolute(y - t)
+    if loss == HUBER:  # its delta is 1
+        p = absolute(y - t)
+        return total + where(p <= 1, 0.5 * p * p, p - 0.5)
+    return total + fma(-y, t, exp(y))
 
 
 @inlined
@@ -310,7 +317,13 @@ def loss_slope(loss, y, t):
     if loss == BCE:
         p = y * (1 - y)
         return (y - t) / where(p < 1e-12, 1e-12, p)
-    return sigmoid(y) - t
+    if loss == BCE_WITH_LOGITS:
+        return sigmoid(y) - t
+    if loss == MAE:
+        return where(y > t, 1, where(y < t, -1, y - t))
+    if loss == HUBER:
+        return where(y - t > 1, 1, where(y - t < -1, -1, y - t))
+    return exp(y) - t
 
 
 @compiled
