@@ -249,7 +249,6 @@ class Trainer:
                     self._restore(after)
                     raise diverged
                 history.seconds.append(time.perf_counter() - start)
-                self.epochs += 1
                 if validation is not None:
                     history.val_loss.append(self._evaluate(*validation))
         return history
@@ -271,20 +270,28 @@ class Trainer:
         return self._evaluate(x, target)
 
     def _epoch(self, plan: Any, x: Array, target: Array, shuffle: bool, bar: Any) -> float:
-        total, done = 0.0, 0
+        total, done, n = 0.0, 0, len(x)
         sgd = self.optimizer.hyperparameters()
-        while done < len(x):
-            asked = min(self._steps * self.batch_size, len(x) - done)
-            start = time.perf_counter()
+        while done < n:
+            asked = min(self._steps * self.batch_size, n - done)
+            rows, first = None, done
             if shuffle:  # by a function of seed and epoch, a part at a time, so that memory does not grow with the data
                 rows = np.empty(asked, np.int64)
-                self._kernels.shuffled(self._key, self.epochs, len(x), done, rows)
-                taken, total = plan.run(x, target, rows, 0, asked, sgd, None, total)
-            else:
-                taken, total = plan.run(x, target, None, done, done + asked, sgd, None, total)
-            seconds = time.perf_counter() - start
-            self.steps += -(-taken // self.batch_size)
+                self._kernels.shuffled(self._key, self.epochs, n, done, rows)
+                first = 0
+            start = time.perf_counter()
+            try:
+                taken, total = plan.run(x, target, rows, first, first + asked, sgd, None, total)
+            except KeyboardInterrupt:  # which Python raises as the call returns, when all its steps are taken
+                self.steps += -(-plan.done // self.batch_size)
+                self.epochs += done + plan.done == n
+                plan.done = 0
+                raise
+            self.steps += -(-taken // self.batch_size)  # up to the next call, no Ctrl-C comes between these lines
             done += taken
+            self.epochs += done == n
+            plan.done = 0
+            seconds = time.perf_counter() - start
             if taken < asked:
                 raise DivergenceError(self.steps)
             bar.set_postfix_str(f"loss {total / done:.5f}", refresh=False)
@@ -293,7 +300,7 @@ class Trainer:
                 self._steps *= 2
             elif seconds > _CALL_SECONDS:
                 self._steps = max(self._steps // 2, 1)
-        return total / len(x)
+        return total / n
 
     def _evaluate(self, x: Array, target: Array) -> float:
         total = 0.0

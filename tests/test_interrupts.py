@@ -5,6 +5,8 @@ import signal
 import pytest
 from test_processes import run_in_process
 
+from fastae import _kernels
+
 pytest.importorskip("fastae._kernels.cython._runtime")
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers that send signals")
 
@@ -67,3 +69,44 @@ print(set(inner) == {alone[1]}, hashlib.sha256(t.model.parameters).hexdigest() =
     )
     assert (inner, outer) == ("True", "True")
     assert int(times) >= 1
+
+
+@pytest.mark.parametrize("backend", ["cython", "numba"])
+@pytest.mark.parametrize("n", [2000, 256], ids=["many calls an epoch", "one"])
+def test_ctrl_c_loses_no_count(backend, n):
+    """After each interrupt the weights are those of as many steps as the trainer says, in the order that it says."""
+    if backend in _kernels.missing():
+        pytest.skip(f"{backend} does not load here")
+    wrong = run_in_process(
+        FITS
+        + f"""
+backend, n = {backend!r}, {n}
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+def small():
+    model = fastae.Autoencoder([16, 8, 4], seed=0, backend=backend)
+    return fastae.Trainer(model, fastae.SGD(0.1, 0.9), batch_size=64, seed=0, n_threads=1)
+def replayed(steps):
+    t, epoch = small(), 0
+    plan = t._planned(64)
+    while steps > 0:
+        order = np.empty(n, np.int64)
+        t._kernels.shuffled(t._key, epoch, n, 0, order)
+        rows = min(steps * 64, n)
+        plan.run(x, x, order, 0, rows, t.optimizer.hyperparameters())
+        steps, epoch = steps - -(-rows // 64), epoch + 1
+    return t.model.parameters
+x, wrong = np.ascontiguousarray(x[:n, :16]), 0
+small().fit(x, epochs=3)
+for i in range(12):
+    t = small()
+    signal.setitimer(signal.ITIMER_REAL, 0.005 + 0.002 * i)
+    try:
+        t.fit(x, epochs=10**6)
+    except KeyboardInterrupt:
+        pass
+    wrong += not np.array_equal(t.model.parameters, replayed(t.steps))
+    wrong += t.epochs != t.steps // -(-n // 64)
+print(wrong)
+"""
+    )
+    assert wrong == ["0"]

@@ -302,7 +302,7 @@ class Plan:
 
     def __init__(self, layers, weights, velocity, batch_size, loss, n_threads):
         self.weights, self.velocity, self.batch_size = weights, velocity, batch_size
-        self.loss, self.n_threads = loss, n_threads
+        self.loss, self.n_threads, self.done = loss, n_threads, 0
         self._gradients = np.empty_like(weights)
         self.layers = []
         for (w, b, activation), (dw, db, _) in zip(_views(layers, weights), _views(layers, self._gradients), strict=True):
@@ -320,7 +320,7 @@ class Plan:
         total : float
             The argument, plus the loss times rows of each step.
         """
-        dtype = self.weights.dtype
+        dtype, self.done = self.weights.dtype, 0
         for start in range(first, last, self.batch_size):
             stop = min(start + self.batch_size, last)
             rows = slice(start, stop) if order is None else order[start:stop]
@@ -329,6 +329,7 @@ class Plan:
                 value = self._step(batch, batch if target is x else _batch(target, rows, dtype), sgd)
             if value is None:
                 return start - first, total
+            self.done = stop - first
             total += value * (stop - start)
             if gradients is not None:
                 gradients[...] = self._gradients

@@ -55,7 +55,7 @@ class Plan:
         self.layers, self.loss = checks.layers(layers, weights.size), checks.loss(loss)
         self._real = real = weights.dtype.type
         self._divisor = reference._LOSS[LOSSES[loss]][2]
-        self._running = threading.Lock()
+        self._running, self.done = threading.Lock(), 0
         self._copies, self._steps = cuda.stream(), cuda.stream()
         self._parameters = Parameters(self.layers, real)
         self._velocities = self._parameters if velocity is None else Parameters(self.layers, real)
@@ -99,6 +99,7 @@ class Plan:
             raise ValueError(f"momentum {momentum} needs a plan with a velocity")
         if not self._running.acquire(blocking=False):
             raise RuntimeError("this plan is running in another thread; each thread needs a trainer and a model of its own")
+        self.done = 0
         try:
             with np.errstate(over="ignore", invalid="ignore"):
                 keep = gradients is not None
@@ -108,6 +109,7 @@ class Plan:
                     reached, after = self._steps_over(x, target, order, first, reached, sgd, keep, total)
                 if reached > first:
                     self._download(momentum != 0, gradients)
+                self.done = reached - first
         except BaseException:  # Ctrl-C: the host's weights are those before the run, the device's are not
             self._spoil()
             raise

@@ -135,6 +135,7 @@ cdef class Plan:
     cdef bint busy
     cdef readonly Py_ssize_t batch_size
     cdef public int n_threads
+    cdef public Py_ssize_t done
 
     def __cinit__(self, layers, cnp.ndarray weights, velocity, Py_ssize_t batch_size, int loss, int n_threads):
         cdef Training* t = &self.t
@@ -275,6 +276,7 @@ cdef class Plan:
         with nogil:
             run_team(train_team, t, n_threads)
         self.busy = False
+        self.done = t.done
         return t.done, t.total
 
 

@@ -48,7 +48,7 @@ class Plan:
         self._shapes = checks.layers(layers, weights.size, defined(VALUE, weights.dtype))
         self._weights, self._velocity = weights, velocity
         self._entry, self._running = entry("train", weights.dtype), threading.Lock()
-        self._members, self._arena, self._block_arena = 0, Arena(), None
+        self._members, self._arena, self._block_arena, self.done = 0, Arena(), None, 0
         self._job = np.zeros(1, TRAINING)
         self._lay_out(checks.loss(loss, defined(TERMS, weights.dtype)))
 
@@ -119,9 +119,9 @@ class Plan:
         lr, momentum, nesterov, weight_decay = sgd
         if momentum != 0 and self._velocity is None:
             raise ValueError(f"momentum {momentum} needs a plan with a velocity")
-        if not self._running.acquire(blocking=False):
+        if self._running.locked():
             raise RuntimeError("this plan is running in another thread; each thread needs a trainer and a model of its own")
-        try:
+        with self._running:
             step, run = (6.0 * P * n for n in (min(self.batch_size, last - first), last - first))
             n_threads = 1 if job["tiny"] else threads.team_size(run, threads.team_size(BARRIERS * step, self.n_threads))
             if n_threads > self._members:
@@ -131,10 +131,12 @@ class Plan:
             job["gradients"] = 0 if gradients is None else gradients.ctypes.data
             job["sgd"] = lr, momentum, weight_decay, nesterov
             job["total"] = job["before"] = total
-            threads.run(self._entry, job.ctypes.data, n_threads)
-            return int(job["done"][0]), float(job["total"][0])
-        finally:
-            self._running.release()
+            job["done"] = 0
+            try:
+                threads.run(self._entry, job.ctypes.data, n_threads)
+            finally:
+                self.done = job["done"][0]
+            return int(self.done), float(job["total"][0])
 
 
 class Inference:

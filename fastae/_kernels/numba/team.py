@@ -152,8 +152,8 @@ class Pool:
 
     def run(self, entry, job, n):
         """entry(job, team, member) for members 0 to n - 1 at once, each ending in a barrier; alone where the pool is taken."""
-        if n > 1 and self._taken.acquire(blocking=False):
-            try:
+        if n > 1 and not self._taken.locked():
+            with self._taken:  # should two come here at once, one waits
                 self._grow(n - 1)
                 self._team["size"] = n
                 self._job = entry, job
@@ -161,8 +161,6 @@ class Pool:
                 calls = [wake.release for wake in self._wake[: n - 1]]
                 calls.append(partial(entry, job, self._team.ctypes.data, 0))
                 deque(map(operator.call, calls), maxlen=0)
-            finally:
-                self._taken.release()
         else:
             entry(job, _ALONE.ctypes.data, 0)
 
