@@ -115,7 +115,7 @@ def between(x: Array, low: float, high: float, argument: str, loss_name: str) ->
 def converted(x: Array, dtype: np.dtype[Any], argument: str, first_row: int = 0) -> Array:
     """Finite samples as a C-contiguous array of a layer's dtype, uint8 scaled to 0 to 1; a copy only where needed."""
     if x.dtype == np.uint8:
-        scaled: Array = np.multiply(x, dtype.type(1 / 255), dtype=dtype)
+        scaled: Array = np.multiply(x, dtype.type(1 / 255), dtype=dtype, order="C")
         return scaled
     finite(x, argument, dtype, first_row)
     return np.ascontiguousarray(x, dtype)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import numbers
+import warnings
 from collections.abc import Callable, Sequence
 from ctypes import CFUNCTYPE, c_double, c_ssize_t, c_void_p
 from importlib import import_module
@@ -32,6 +34,8 @@ class Own:
         By which layers, trainers and saved models know it.
     number : int
         By which kernels know it.
+    named : bool
+        Whether it has a name of its own, by which a saved model can find it; a lambda without one has not.
     """
 
     def __init__(self, kind: str, f: Callable[..., float], df: Callable[..., float] | None, name: str | None) -> None:
@@ -39,15 +43,19 @@ class Own:
             if not (callable(value) or (argument == "df" and value is None)):
                 raise TypeError(f"{argument} takes a Python function, got {value!r}")
         python = getattr(f, "py_func", f)  # of one that Numba has compiled
-        given = name if name is not None else getattr(python, "__name__", "").strip("<>")
-        if not isinstance(given, str) or not given:
-            raise TypeError(f"name takes a string, got {name!r}")
+        given = name if name is not None else getattr(python, "__name__", "")
+        if not isinstance(given, str) or not given.strip():
+            raise TypeError(f"name takes a string that is not empty, got {name!r}")
+        self.named = given != "<lambda>"
+        if not self.named:
+            given = f"lambda {len(_made[kind]) + 1}"
         if given in _NAMES[kind]:
             raise ValueError(f"name takes another one than fastae's own, {', '.join(_NAMES[kind])}; got {given!r}")
         if len(_made[kind]) == MOST_OWN:
             raise ValueError(f"a process can have {MOST_OWN} functions of its own of a kind, and has them")
         self.kind, self.name, self.number = kind, given, -1
         self._f, self._df, self._python = f, df, python
+        self._snapshot = _snapshot(f), _snapshot(df)
         self._rows: dict[np.dtype[Any], list[Any]] = {}
 
     def __repr__(self) -> str:
@@ -55,6 +63,19 @@ class Own:
 
     def __reduce__(self) -> Any:
         return find, (self.kind, self.name)
+
+    def __copy__(self) -> Own:
+        return self
+
+    def __deepcopy__(self, _: Any) -> Own:
+        return self
+
+    def is_the_same_as(self, other: Own) -> bool:
+        """Whether code and values around it are equal, as of a notebook's cell that is run again."""
+        try:
+            return bool(self._snapshot == other._snapshot)
+        except Exception:  # arrays, for one, are not simply equal
+            return False
 
     def give(self, kernels: ModuleType, dtype: np.dtype[Any]) -> None:
         """Make it known to a backend."""
@@ -71,9 +92,10 @@ class Own:
                 raise ImportError(f"a function of one's own needs Numba, pip install fastae[numba]: {error}") from error
             try:
                 self._rows[dtype] = rows.compiled(self.kind, self._f, self._df, dtype.name)
+            except rows.NotDerived as error:
+                raise TypeError(f"the derivative of {self.place()} cannot be derived; give it as df: {error}") from error
             except Exception as error:  # Numba raises assertions and others beside errors of its own
-                derived = "; give df, the derivative" if self._df is None else ""
-                raise TypeError(f"{self.place()} is not what Numba can compile{derived}: {rows.reason(error)}") from error
+                raise TypeError(f"{self.place()} is not what Numba can compile: {rows.reason(error)}") from error
         return self._rows[dtype]
 
     def place(self, function: Any = None) -> str:
@@ -87,15 +109,15 @@ class Own:
         if self._df is not None:
             self._by_python(getattr(self._df, "py_func", self._df), points)
         values, slopes = self._by_rows(points)
+        first = np.eye(1, points.shape[1])
         for i in np.flatnonzero(~(np.abs(values - expected) <= _CLOSE * (1 + np.abs(expected)))):
             raise ValueError(f"{self.place()} is {values[i]} at {_at(points[i])} when compiled, but {expected[i]} in Python")
-        step = np.zeros(points.shape[1])
-        step[0] = _STEP
-        below, above = self._by_rows(points - step)[0], self._by_rows(points + step)[0]
+        below, above, twice_below, twice_above = (self._by_rows(points + s * _STEP * first)[0] for s in (-1, 1, -2, 2))
         left, right = (values - below) / _STEP, (above - values) / _STEP
         central, bend = (left + right) / 2, np.abs(right - left)
+        truncation = np.abs((twice_above - twice_below) / (4 * _STEP) - central)  # three times what is left in central
         kink = bend > 1e-2 * (1 + np.abs(central))  # where a slope between those of both sides is right
-        error = np.abs(slopes - central) - np.where(kink, bend / 2, 0)
+        error = np.abs(slopes - central) - truncation - np.where(kink, bend / 2, 0)
         for i in np.flatnonzero(~(error <= _CLOSE * (1 + np.abs(central) + np.abs(values)))):
             raise ValueError(
                 f"{self.place(self._df)}: the derivative at {_at(points[i])} is {slopes[i]:.9g}, but the difference quotient "
@@ -147,20 +169,45 @@ def find(kind: str, name: str) -> Own:
     raise ValueError(f"this process has no {kind} {name!r}; make it by fastae.{kind} first")
 
 
+def known(kind: str, name: Any) -> bool:
+    """Whether there is an activation or a loss of this name, fastae's own or made in this process."""
+    return name in _NAMES[kind] or any(own.name == name for own in _made[kind])
+
+
 def resolve(kind: str, given: Any, argument: str) -> tuple[str, int, Own | None]:
     """Name and number of an activation or a loss, and itself where it is one's own."""
-    known = _NAMES[kind]
-    if isinstance(given, str) and given in known:
-        return given, known.index(given), None
-    if isinstance(given, str) and any(own.name == given for own in _made[kind]):
+    names = _NAMES[kind]
+    if isinstance(given, str) and given in names:
+        return given, names.index(given), None
+    if isinstance(given, str) and known(kind, given):
         given = find(kind, given)
     if not isinstance(given, Own) or given.kind != kind:
-        raise ValueError(f"{argument} takes one of {', '.join(known)}, or what fastae.{kind} makes; got {given!r}")
+        raise ValueError(f"{argument} takes one of {', '.join(names)}, or what fastae.{kind} makes; got {given!r}")
     return given.name, given.number, given
 
 
+def _snapshot(f: Any) -> Any:
+    """A function's code and the values of its globals, closure and defaults; compared to know one that is made again."""
+    python = getattr(f, "py_func", f)
+    code = getattr(python, "__code__", None)
+    if code is None:
+        return f
+    return code, *map(dict, inspect.getclosurevars(python)[:2]), python.__defaults__, python.__kwdefaults__
+
+
 def _register(own: Own, points: Array) -> Own:
+    for older in _made[own.kind]:
+        if older.named and older.name == own.name:
+            if older.is_the_same_as(own):
+                return older
+            warnings.warn(
+                f"{own.kind} {own.name!r} was made before, of another function; models that are loaded or unpickled from now "
+                "on have this one",
+                stacklevel=3,
+            )
+            break
     own.check(points)
+    own.compiled(np.dtype("float32"))  # now, since Numba takes the values of globals and closures as they are
     own.number = len(_NAMES[own.kind]) + len(_made[own.kind])
     _made[own.kind].append(own)
     return own
@@ -169,9 +216,9 @@ def _register(own: Own, points: Array) -> Own:
 def activation(f: Callable[[float], float], df: Callable[[float], float] | None = None, name: str | None = None) -> Own:
     """An activation of one's own, for ``Linear`` and ``Autoencoder``; needs Numba.
 
-    It is compiled to work on whole rows where a layer's outputs are computed, with vectors if it has no branch on its argument
-    (``max``, ``min``, ``abs`` and the functions of ``math`` are none), else number by number. Its derivative is checked against
-    difference quotients.
+    It is compiled at once, with the values that its globals and closure have now, to work on whole rows where a layer's outputs
+    are computed: with vectors if it has no branch on its argument (``max``, ``min``, ``abs`` and the functions of ``math`` are
+    none), else number by number. Its derivative is checked against difference quotients.
 
     Parameters
     ----------
@@ -180,7 +227,8 @@ def activation(f: Callable[[float], float], df: Callable[[float], float] | None 
     df : function, optional
         Its derivative, of the same argument. Default: derived from f by dual numbers.
     name : str, optional
-        Default: the function's. A saved model has it, and is loaded in processes where an activation of that name was made.
+        Default: the function's; a lambda without one cannot be saved. A saved model has the name, and is loaded in processes
+        where an activation of that name was made; the last one counts.
 
     Returns
     -------
@@ -238,8 +286,11 @@ def loss(
     --------
     >>> import math
     >>> import fastae
-    >>> log_cosh = fastae.loss(lambda y, t: math.log(math.cosh(y - t)), name="log_cosh")
-    >>> trainer = fastae.Trainer(fastae.Autoencoder([4, 2], seed=0), fastae.SGD(lr=0.1), loss=log_cosh)
+    >>> def log_cosh(y, t):
+    ...     d = abs(y - t)  # log(cosh(d)), written so that nothing overflows
+    ...     return d + math.log1p(math.exp(-2 * d)) - math.log(2)
+    >>> loss = fastae.loss(log_cosh)
+    >>> trainer = fastae.Trainer(fastae.Autoencoder([4, 2], seed=0), fastae.SGD(lr=0.1), loss=loss)
     """
     ranges = []
     for argument, pair in (("outputs", outputs), ("targets", targets)):

@@ -58,13 +58,13 @@ class Linear:
     ) -> None:
         self.n_in = _check.positive_integer(n_in, "n_in")
         self.n_out = _check.positive_integer(n_out, "n_out")
-        self._activation, self.activation_number, own = resolve("activation", activation, "activation")
+        self._activation, self.activation_number, self.own_activation = resolve("activation", activation, "activation")
         self.has_bias = bool(bias)
         self.dtype = _check.float_dtype(dtype)
-        self.backend = backend or get_backend()
+        self.backend = get_backend() if backend is None else backend
         self.kernels: ModuleType = kernels(self.backend)
-        if own is not None:
-            own.give(self.kernels, self.dtype)
+        if self.own_activation is not None:
+            self.own_activation.give(self.kernels, self.dtype)
         self.owned = False  # by a network, whose flat buffer the arrays are views of
         self._kept: tuple[Array, Array] | None = None
         self._bind(np.zeros(self.size, self.dtype), np.zeros(self.size, self.dtype))
@@ -171,7 +171,8 @@ class Linear:
 
     def __reduce__(self) -> Any:  # views of a flat buffer would be copied apart
         arrays = self._weight.copy(), None if self._bias is None else self._bias.copy()
-        return _layer_from, (self.config(), *arrays, self.backend)
+        config = {**self.config(), "activation": self.own_activation or self.activation}
+        return _layer_from, (config, *arrays, self.backend)
 
 
 def _layer_from(config: dict[str, Any], weight: Array, bias: Array | None, backend: str | None = None) -> Linear:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .autoencoder import Autoencoder
+from .functions import known
 from .layers import Linear, Sequential
 from .settings import kernels
 
@@ -37,6 +38,9 @@ def save(model: Autoencoder, path: str | os.PathLike[str]) -> None:
         "encoder": [layer.config() for layer in model.encoder],
         "decoder": [layer.config() for layer in model.decoder],
     }
+    for own in (layer.own_activation for layer in model.layers):
+        if own is not None and not own.named:
+            raise ValueError(f"model has the activation {own.name!r}, by which nothing finds it again; make it with a name=")
     for name, array in model.named_arrays():
         if not np.isfinite(array).all():  # which load would refuse
             raise ValueError(f"model takes finite weights and biases; {name} has NaN or infinity")
@@ -72,15 +76,25 @@ def load(path: str | os.PathLike[str], backend: str | None = None) -> Autoencode
             if _KEY not in metadata:
                 raise ValueError("it is a safetensors file, but not a model of fastae")
             halves = _configuration(metadata[_KEY], shapes)
+            own = next((a for half in halves for a in _activations(half) if not known("activation", a)), None)
             state = {name: file.get_tensor(name) for name in shapes}
+        if own is not None:
+            raise ValueError(
+                f"a layer has the activation {own!r}, a function of one's own; make it before, by "
+                f"fastae.activation(..., name={own!r})"
+            )
         encoder, decoder = (Sequential(*(Linear(**layer, seed=0, backend=backend) for layer in half)) for half in halves)
         model = Autoencoder(encoder=encoder, decoder=decoder)
         model.load_state_dict(state)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file, or is cut short: {error}") from error
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} does not hold a model of fastae: {error}") from error
+        raise ValueError(f"{path} does not hold a model of fastae that can be loaded here: {error}") from error
     return model
+
+
+def _activations(half: list[dict[str, Any]]) -> list[str]:
+    return [layer["activation"] for layer in half]
 
 
 def _configuration(text: str, found: dict[str, tuple[str, tuple[int, ...]]]) -> list[list[dict[str, Any]]]:

@@ -151,13 +151,13 @@ class Trainer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._resolve(self.loss)
+        self._resolve(self._own_loss or self.loss)
 
     def _resolve(self, loss: str | Own) -> None:
         """The backend, and what it must know of functions of one's own."""
         self._kernels: Any = kernels(self.backend)
-        self._loss_name, self._loss, own = resolve("loss", loss, "loss")
-        for function in (own, *(resolve("activation", layer.activation, "activation")[2] for layer in self.model.layers)):
+        self._loss_name, self._loss, self._own_loss = resolve("loss", loss, "loss")
+        for function in (self._own_loss, *(layer.own_activation for layer in self.model.layers)):
             if function is not None:
                 function.give(self._kernels, self.model.dtype)
 

@@ -613,3 +613,10 @@ def test_counts(backend, rng):
         trainer.step(counts, counts - counts.min() - 1)
     with pytest.raises(ValueError, match="'poisson' takes logarithms of rates"):
         Trainer(Autoencoder([3, 2]), SGD(), loss="poisson")
+
+
+def test_fortran_ordered_bytes(backend, rng):
+    x = np.asfortranarray(rng.integers(0, 256, (20, 16)).astype(np.uint8))
+    trainer = Trainer(Autoencoder([16, 4], seed=0, backend=backend), SGD(0.1), batch_size=8, seed=0)
+    assert trainer.evaluate(x) == trainer.evaluate(np.ascontiguousarray(x))
+    assert len(trainer.fit(x, epochs=1, validation_data=x).val_loss) == 1

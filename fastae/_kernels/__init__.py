@@ -41,7 +41,8 @@ def _load(name: str) -> ModuleType:
         loaded = importlib.import_module(module)
         return loaded.kernels() if hasattr(loaded, "kernels") else loaded
     except ImportError as error:
-        raise ImportError(f"backend {name!r} is missing: {error}; {remedy}") from error
+        why = f"backend {name!r} is missing: {error}"
+        raise ImportError(why if "FASTAE_ISA" in str(error) or "DISABLE_JIT" in str(error) else f"{why}; {remedy}") from error
 
 
 def missing() -> dict[str, str]:

@@ -9,6 +9,10 @@ import zlib
 from pathlib import Path
 
 from llvmlite import binding
+from numba import config
+
+if config.DISABLE_JIT:
+    raise ImportError("NUMBA_DISABLE_JIT is set, with which Numba compiles nothing")
 
 # Bytes of a vector, MR, NV, and whether a multiply-add is one instruction; cython/tile.h derives the tiles.
 SHAPES = {

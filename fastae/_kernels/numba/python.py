@@ -7,6 +7,7 @@ one is compiled for numbers.
 import math
 import operator
 
+import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
@@ -91,18 +92,35 @@ def _power(a, b):
     return None
 
 
-for _function, _vectors in {
-    math.exp: functions.exp,
-    math.expm1: functions.expm1,
-    math.log: functions.log,
-    math.log1p: functions.log1p,
-    math.tanh: functions.tanh,
-    math.sqrt: square_root,
-    math.fabs: absolute,
-    abs: absolute,
+for _names, _vectors in {
+    (math.exp, np.exp): functions.exp,
+    (math.expm1, np.expm1): functions.expm1,
+    (math.log, np.log): functions.log,
+    (math.log1p, np.log1p): functions.log1p,
+    (math.tanh, np.tanh): functions.tanh,
+    (math.sqrt, np.sqrt): square_root,
+    (math.fabs, np.abs, abs): absolute,
+    (operator.pos,): functions.compiled(lambda x: x),
 }.items():
-    _defined(_function, _vectors)
-for _function in (math.sin, math.cos, math.tan, math.atan, math.sinh, math.cosh, math.asinh, math.erf, math.erfc):
-    _by_lanes(_function)
+    for _name in _names:
+        _defined(_name, _vectors)
+for _name in [
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "erf",
+    "erfc",
+    "log2",
+    "log10",
+]:
+    _by_lanes(getattr(math, _name))
 _of_two(max, functions.compiled(lambda a, b: b > a))  # as Python's: the first of two that are equal, or of which one is NaN
 _of_two(min, functions.compiled(lambda a, b: b < a))

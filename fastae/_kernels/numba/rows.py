@@ -4,7 +4,8 @@
                  slope(n, z, dy, dz)             dz = dy f'(z)
     loss         terms(n, y, t, scale, dy, e)    e = f(y, t), dy = scale times its slope by y
 
-n numbers in one piece each; an output may be an input. Where the function compiles for vectors, it works on those.
+n numbers in one piece each; an output may be an input. Where the function compiles for vectors, it works on those. Where it
+raises, the result is NaN.
 """
 
 import numpy as np
@@ -16,6 +17,10 @@ from .elementwise import load_upto, store_upto
 from .vector import Pointer, lanes, number
 
 _PLAIN = {"error_model": "numpy"}
+
+
+class NotDerived(TypeError):
+    """The function compiles, its derivative does not."""
 
 
 def jitted(f):
@@ -45,7 +50,10 @@ def value_rows(f, real):
 
     def by_numbers(n, z, y):
         for i in range(n):
-            y[i] = number(f(np.float64(z[i])), y)
+            try:
+                y[i] = number(f(np.float64(z[i])), y)
+            except Exception:
+                y[i] = number(np.nan, y)
 
     p = Pointer(real)
     return _compiled(types.void(types.intp, p, p), by_vectors, by_numbers)
@@ -58,7 +66,10 @@ def slope_rows(df, real):
 
     def by_numbers(n, z, dy, dz):
         for i in range(n):
-            dz[i] = dy[i] * number(df(np.float64(z[i])), dz)
+            try:
+                dz[i] = dy[i] * number(df(np.float64(z[i])), dz)
+            except Exception:
+                dz[i] = number(np.nan, dz)
 
     p = Pointer(real)
     return _compiled(types.void(types.intp, p, p, p), by_vectors, by_numbers)
@@ -74,8 +85,11 @@ def loss_rows(f, df, real):
     def by_numbers(n, y, t, scale, dy, e):
         for i in range(n):
             u, v = np.float64(y[i]), np.float64(t[i])
-            dy[i] = number(df(u, v), dy) * scale
-            e[i] = number(f(u, v), e)
+            try:
+                dy[i] = number(df(u, v), dy) * scale
+                e[i] = number(f(u, v), e)
+            except Exception:
+                dy[i] = e[i] = number(np.nan, e)
 
     p = Pointer(real)
     return _compiled(types.void(types.intp, p, p, real, p, p), by_vectors, by_numbers)
@@ -83,9 +97,16 @@ def loss_rows(f, df, real):
 
 def compiled(kind, f, df, dtype):
     """The C functions of a kind, in the order above."""
-    f, arguments = jitted(f), 1 if kind == "activation" else 2
-    df, real = derivative(f, arguments) if df is None else jitted(df), getattr(types, dtype)
-    return [value_rows(f, real), slope_rows(df, real)] if kind == "activation" else [loss_rows(f, df, real)]
+    f, arguments, real = jitted(f), 1 if kind == "activation" else 2, getattr(types, dtype)
+    f.compile((types.float64,) * arguments)  # so that what fails later is the derivation
+    derived = df is None
+    try:
+        df = derivative(f, arguments) if derived else jitted(df)
+        return [value_rows(f, real), slope_rows(df, real)] if kind == "activation" else [loss_rows(f, df, real)]
+    except Exception as error:
+        if derived:
+            raise NotDerived(reason(error)) from error
+        raise
 
 
 def reason(error):

@@ -13,7 +13,7 @@ from .functions import compiled, loss_divisor
 from .network import LAYER, MANY, MATRIX, block_samples, layer_at, part
 from .team import meet
 from .tiny import learn_tiny, pass_tiny
-from .vector import bytes_of, number, pointer, record
+from .vector import bytes_of, fma, number, pointer, record
 
 _LAYERS, _MATRICES = LAYER.itemsize, MATRIX.itemsize
 
@@ -71,7 +71,7 @@ def steps(p, last, team, member, like):
         if not all_true(flags, team.size):
             return start
         start += rows
-        total += value * rows
+        total = fma(value, rows, total)  # as the C compiler has it
         if member == 0:
             p.total = total
     return start

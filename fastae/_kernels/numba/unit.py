@@ -6,6 +6,7 @@ disk; since a caller that comes from there looks for the symbols of its units, `
 """
 
 import inspect
+from pickle import UnpicklingError
 
 import numpy as np
 from llvmlite import binding, ir
@@ -44,11 +45,11 @@ class Unit:
 
 
 def cached(compiler, signature, function):
-    """Compiled, and kept on disk where there is a folder for it."""
+    """Compiled, and kept on disk where that can be: where there is a folder for it, room, and no broken file."""
     try:
         return compiler(signature, **OPTIONS)(function)
-    except RuntimeError as error:
-        if "cannot cache" not in str(error):
+    except (RuntimeError, OSError, EOFError, UnpicklingError) as error:
+        if isinstance(error, RuntimeError) and "cannot cache" not in str(error):
             raise
         return compiler(signature, **OPTIONS | {"cache": False})(function)
 

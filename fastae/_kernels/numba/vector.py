@@ -111,7 +111,7 @@ def suffix(vector):
 def multiply_add(builder, a, b, c):
     """a b + c, rounded once where that is an instruction, as in the Cython backend."""
     if FUSED:
-        return call(builder, f"llvm.fma.{suffix(a.type)}", a.type, a, b, c)
+        return call(builder, "llvm.fma." + ("f64" if a.type == ir.DoubleType() else suffix(a.type)), a.type, a, b, c)
     return builder.fadd(builder.fmul(a, b), c)
 
 
@@ -343,8 +343,16 @@ def store_some(typing, p, v, n):
 
 @intrinsic
 def fma(typing, a, b, c):
-    """a b + c, of vectors and numbers."""
+    """a b + c, of vectors and numbers; or of numbers alone, in float64."""
     vector = _vector_of((a, b, c))
+    if vector is None:
+        real = types.float64
+
+        def build_one(context, builder, sig, values):
+            numbers = (context.cast(builder, v, t, real) for v, t in zip(values, sig.args, strict=True))
+            return multiply_add(builder, *numbers)
+
+        return real(a, b, c), build_one
 
     def build(context, builder, sig, values):
         return multiply_add(builder, *(widened(context, builder, v, t, vector) for v, t in zip(values, sig.args, strict=True)))
