@@ -197,18 +197,6 @@ def exchange_all(p, q0, q1, pack, like):
         exchange(layer, q, p.weights, layer.weight, layer.bias, pack, like)
         if p.velocity != 0:
             exchange(layer, q, p.velocity, layer.velocity, layer.bias_velocity, pack, like)
-    if p.tiny and pack:
-        for l in range(p.n_layers):
-            layer = layer_at(p.layers, l)
-            turn_whole(layer.weight, layer.turned, layer.n_out, layer.n_in, like)
-            if p.velocity != 0:
-                turn_whole(layer.velocity, layer.turned_velocity, layer.n_out, layer.n_in, like)
-
-
-@compiled
-def turn_whole(m, turned, rows, columns, like):
-    p = at(m, 0, 0, like)
-    turn(padded(rows, p), padded(columns, p), p, m.stride, at(turned, 0, 0, like), turned.stride)
 
 
 @compiled

@@ -25,6 +25,7 @@ from .passes import sgd as sgd_alone
 from .passes import sum_columns as columns_member
 from .team import TEAM
 from .training import train as train_member
+from .training import train_tiny as train_tiny_member
 from .unit import cached, define
 from .vector import record
 
@@ -35,6 +36,9 @@ _SIGNATURE = types.void(types.intp, types.intp, types.intp)
 def _functions(like):
     def train(job, team, member):
         train_member(record(job, TRAINING), record(team, TEAM), member, like)
+
+    def train_tiny(job, team, member):
+        train_tiny_member(record(job, TRAINING), record(team, TEAM), member, like)
 
     def infer(job, team, member):
         infer_member(record(job, PASSAGE), record(team, TEAM), member, like)
@@ -60,7 +64,7 @@ def _functions(like):
     def shuffle(job, team, member):
         permute(record(job, PLACES))
 
-    return {f.__name__: f for f in (train, infer, multiply, elements, sum_columns, loss, sgd, measure, shuffle)}
+    return {f.__name__: f for f in (train, train_tiny, infer, multiply, elements, sum_columns, loss, sgd, measure, shuffle)}
 
 
 def _nogil(signature, **options):
@@ -71,5 +75,5 @@ def _nogil(signature, **options):
 def entry(name, dtype):
     """A function by its name, for float32 or float64; for int64 where it has to do with neither."""
     if dtype.kind == "f":
-        define(dtype)
+        define(dtype, tiny=name == "train_tiny")
     return cached(_nogil, _SIGNATURE, _functions(dtype.type(_NUMBER))[name])

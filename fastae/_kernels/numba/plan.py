@@ -47,10 +47,11 @@ class Plan:
         self.batch_size, self.n_threads = batch_size, n_threads
         self._shapes = checks.layers(layers, weights.size, defined(VALUE, weights.dtype))
         self._weights, self._velocity = weights, velocity
-        self._entry, self._running = entry("train", weights.dtype), threading.Lock()
+        self._running = threading.Lock()
         self._members, self._arena, self._block_arena, self.done = 0, Arena(), None, 0
         self._job = np.zeros(1, TRAINING)
         self._lay_out(checks.loss(loss, defined(TERMS, weights.dtype)))
+        self._entry = entry("train_tiny" if self._job["tiny"] else "train", weights.dtype)
 
     def _lay_out(self, loss):
         """The buffers that all members share."""

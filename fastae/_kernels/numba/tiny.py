@@ -1,9 +1,9 @@
 """Training of networks no wider than 16 with batches of few samples, in registers; cython/tiny.h tells why and how."""
 
 from .backward import TRAINING
-from .elementwise import store_upto
-from .functions import activated, add_loss, inlined, loss_slope, rates_of, sgd_step, times_slope
-from .network import at, layer_at
+from .elementwise import padded, store_upto
+from .functions import activated, add_loss, compiled, inlined, loss_slope, rates_of, sgd_step, times_slope
+from .network import at, layer_at, turn
 from .unit import INTEGER, POINTER, REAL, unit
 from .vector import (
     address_of,
@@ -43,7 +43,23 @@ def tiny_forward(a, s, j, like):
     return y, z if a.keeps_input else y
 
 
-@unit(TRAINING, INTEGER, REAL, POINTER)
+@compiled
+def turn_whole(m, turned, rows, columns, like):
+    p = at(m, 0, 0, like)
+    turn(padded(rows, p), padded(columns, p), p, m.stride, at(turned, 0, 0, like), turned.stride)
+
+
+@unit(TRAINING, POINTER, tiny=True)
+def turn_all(p, like):
+    """The weights' other layout."""
+    for l in range(p.n_layers):
+        layer = layer_at(p.layers, l)
+        turn_whole(layer.weight, layer.turned, layer.n_out, layer.n_in, like)
+        if p.velocity != 0:
+            turn_whole(layer.velocity, layer.turned_velocity, layer.n_out, layer.n_in, like)
+
+
+@unit(TRAINING, INTEGER, REAL, POINTER, tiny=True)
 def pass_tiny(p, samples, scale, like):
     """Phase 1, once samples are gathered. Beyond n_out a layer's outputs are made zero, as f(0) may not be."""
     top = layer_at(p.layers, p.n_layers - 1)
@@ -104,7 +120,7 @@ def tiny_update(rates, samples, left, lda, rows, right, ldb, columns, w, ldw, v,
     return zeros
 
 
-@unit(TRAINING, INTEGER, POINTER, result=True)
+@unit(TRAINING, INTEGER, POINTER, result=True, tiny=True)
 def learn_tiny(p, samples, like):
     """Phase 2; whether all weights are finite after it."""
     null, rates = pointer(0, like), rates_of(p.sgd, like)

@@ -12,7 +12,7 @@ from .elementwise import interleaved_sum
 from .functions import compiled, loss_divisor
 from .network import LAYER, MANY, MATRIX, block_samples, layer_at, part
 from .team import meet
-from .tiny import learn_tiny, pass_tiny
+from .tiny import learn_tiny, pass_tiny, turn_all
 from .vector import bytes_of, fma, number, pointer, record
 
 _LAYERS, _MATRICES = LAYER.itemsize, MATRIX.itemsize
@@ -50,10 +50,7 @@ def steps(p, last, team, member, like):
         divisor = loss_divisor(p.loss, rows, layer_at(p.layers, p.n_layers - 1).n_out)
         scale = number(1 / divisor, room)
         few = rows < MANY
-        if p.tiny:
-            gather(p, start, 0, rows, room)
-            pass_tiny(p, rows, scale, room)
-        elif few:
+        if few:
             pass_few(p, start, rows, scale, team, member, room)
         else:
             s, s1 = part(rows, team, member)
@@ -65,8 +62,7 @@ def steps(p, last, team, member, like):
         value = interleaved_sum(rows, losses) / divisor
         if not math.isfinite(value):
             return start
-        good = learn_tiny(p, rows, room) if p.tiny else learn(p, rows, few, q0, q1, room)
-        flags[member] = 1 if good else 0
+        flags[member] = 1 if learn(p, rows, few, q0, q1, room) else 0
         meet(team)
         if not all_true(flags, team.size):
             return start
@@ -93,3 +89,34 @@ def train(p, team, member, like):
     if member == 0:
         p.done = reached - p.first
     meet(team)
+
+
+@compiled
+def steps_tiny(p, last, like):
+    """The same of a tiny network, on one thread."""
+    room, losses, start, total = pointer(p.rooms, like), pointer(p.sample_loss, 1.0), p.first, p.before
+    n_out = layer_at(p.layers, p.n_layers - 1).n_out
+    exchange_all(p, 0, p.n_rectangles, True, room)
+    turn_all(p, room)
+    while start < last:
+        rows = min(p.batch_size, last - start)
+        divisor = loss_divisor(p.loss, rows, n_out)
+        gather(p, start, 0, rows, room)
+        pass_tiny(p, rows, number(1 / divisor, room), room)
+        value = interleaved_sum(rows, losses) / divisor
+        if not (math.isfinite(value) and learn_tiny(p, rows, room)):
+            return start
+        start += rows
+        total = fma(value, rows, total)
+        p.total = total
+    return start
+
+
+@compiled
+def train_tiny(p, team, member, like):
+    reached = steps_tiny(p, p.last, like)
+    if reached < p.last:
+        p.total = p.before
+        steps_tiny(p, reached, like)
+    exchange_all(p, 0, p.n_rectangles, False, pointer(p.rooms, like))
+    p.done = reached - p.first

@@ -25,8 +25,8 @@ _units = []
 class Unit:
     """One function, as many signatures as there are element types."""
 
-    def __init__(self, function, result, kinds):
-        self.function, self.result, self.kinds = function, result, kinds
+    def __init__(self, function, result, tiny, kinds):
+        self.function, self.result, self.tiny, self.kinds = function, result, tiny, kinds
         self._defined = {}
 
     def signature(self, real):
@@ -54,11 +54,12 @@ def cached(compiler, signature, function):
         return compiler(signature, **OPTIONS | {"cache": False})(function)
 
 
-def unit(*kinds, result=False):
-    """A decorator; kinds are those of the arguments, of which one is a POINTER; result: an integer is returned."""
+def unit(*kinds, result=False, tiny=False):
+    """A decorator; kinds are those of the arguments, of which one is a POINTER; result: an integer is returned; tiny: for
+    tiny networks alone."""
 
     def decorate(function):
-        made = Unit(function, result, kinds)
+        made = Unit(function, result, tiny, kinds)
         _units.append(made)
         place = kinds.index(POINTER)
 
@@ -84,8 +85,9 @@ def unit(*kinds, result=False):
     return decorate
 
 
-def define(dtype):
-    """All units for an element type: compiled, or taken from the disk."""
+def define(dtype, tiny):
+    """All units for an element type, with or without those for tiny networks: compiled, or taken from the disk."""
     real = from_dtype(np.dtype(dtype))
     for made in _units:
-        made.define(real)
+        if tiny or not made.tiny:
+            made.define(real)
