@@ -176,10 +176,10 @@ class Trainer:
             Loss of the batch before the step.
         """
         x, target = self._data(x, target)
-        if self.loss in _TARGETS:
+        if self._loss_name in _TARGETS:
             self._check_values(x, target, "x", "target")
         plan = self._planned(max(len(x), self.batch_size))
-        done, total = plan.run(x, target, None, 0, len(x), self.optimizer.hyperparameters(), self.model.gradients)
+        done, total = plan.run(x, target, None, 0, len(x), self._optimizer.hyperparameters(), self.model.gradients)
         if done < len(x):
             _check.finite(x, "x", self.model.dtype)
             _check.finite(target, "target", self.model.dtype)
@@ -228,7 +228,7 @@ class Trainer:
         epochs = _check.positive_integer(epochs, "epochs")
         if self.batch_size > len(x):
             raise ValueError(f"batch_size takes at most the number of samples, {len(x)}; got {self.batch_size}")
-        if self.loss in _TARGETS:
+        if self._loss_name in _TARGETS:
             self._check_values(x, target, "x", "target")
         validation = self._validation(validation_data)
         plan = self._planned(self.batch_size)
@@ -271,7 +271,7 @@ class Trainer:
 
     def _epoch(self, plan: Any, x: Array, target: Array, shuffle: bool, bar: Any) -> float:
         total, done, n = 0.0, 0, len(x)
-        sgd = self.optimizer.hyperparameters()
+        sgd = self._optimizer.hyperparameters()
         while done < n:
             asked = min(self._steps * self.batch_size, n - done)
             rows, first = None, done
@@ -340,7 +340,7 @@ class Trainer:
         _check.finite(x, x_name, self.model.dtype)
         if target is not x:
             _check.finite(target, target_name, self.model.dtype)
-        if self.loss in _TARGETS:
+        if self._loss_name in _TARGETS:
             _check.between(target, *_TARGETS[self.loss], x_name if target is x else target_name, self.loss)
 
     def _validation(self, data: Any) -> tuple[Array, Array] | None:
