@@ -79,6 +79,15 @@ def layers(shapes, n_parameters, own=frozenset()):
     return list(shapes)
 
 
+def plan(weights, velocity, batch_size):
+    """What a plan keeps and writes to."""
+    writable(weights, ndarray(weights).dtype, weights.size)
+    if velocity is not None:
+        writable(velocity, weights.dtype, weights.size)
+    if batch_size < 1:
+        raise ValueError(f"a batch holds at least one row, got {batch_size}")
+
+
 def source(x, width):
     """Samples: a matrix of float32, float64 or uint8, any strides."""
     if ndarray(x, _SOURCES).ndim != 2 or x.shape[1] != width:

@@ -46,11 +46,7 @@ class Plan:
     """
 
     def __init__(self, layers, weights, velocity, batch_size, loss, n_threads):
-        checks.writable(weights, checks.ndarray(weights).dtype, weights.size)
-        if velocity is not None:
-            checks.writable(velocity, weights.dtype, weights.size)
-        if batch_size < 1:
-            raise ValueError(f"a batch holds at least one row, got {batch_size}")
+        checks.plan(weights, velocity, batch_size)
         self.weights, self.velocity, self.batch_size, self.n_threads = weights, velocity, batch_size, n_threads
         self.layers, self.loss = checks.layers(layers, weights.size), checks.loss(loss)
         self._real = real = weights.dtype.type

@@ -32,10 +32,7 @@ LOSS_FEATURES = 24  # whose outputs stay in L1 for the loss; a multiple of every
 _N, _F = np.int64, np.float64
 RECTANGLE = np.dtype([(name, _N) for name in ("layer", "o0", "o1", "i0", "i1", "before")])
 TRAINING = np.dtype(
-    [
-        (name, _N)
-        for name in ("is_target_input", "tiny", "n_layers", "loss", "layers", "batch_size", "n_rectangles", "rectangles")
-    ]
+    [(name, _N) for name in ("is_target_input", "n_layers", "loss", "layers", "batch_size", "n_rectangles", "rectangles")]
     + [(name, _N) for name in ("n_weights", "widest", "weights", "velocity", "gradients", "sample_loss", "ones", "finite")]
     + [(name, _N) for name in ("blocks", "targets", "rooms", "room_bytes", "order", "first", "last", "done")]
     + [("target_rows", MATRIX), ("sgd", SGD), ("x_source", SOURCE), ("target_source", SOURCE), ("total", _F), ("before", _F)]

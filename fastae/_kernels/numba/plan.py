@@ -39,11 +39,7 @@ class Plan:
     """Buffers and loops for training one network; the same as ``reference.Plan``, compiled by Numba."""
 
     def __init__(self, layers, weights, velocity, batch_size, loss, n_threads):
-        checks.writable(weights, checks.ndarray(weights).dtype, weights.size)
-        if velocity is not None:
-            checks.writable(velocity, weights.dtype, weights.size)
-        if batch_size < 1:
-            raise ValueError(f"a batch holds at least one row, got {batch_size}")
+        checks.plan(weights, velocity, batch_size)
         self.batch_size, self.n_threads = batch_size, n_threads
         self._shapes = checks.layers(layers, weights.size, defined(VALUE, weights.dtype))
         self._weights, self._velocity = weights, velocity
@@ -51,14 +47,14 @@ class Plan:
         self._members, self._arena, self._block_arena, self.done = 0, Arena(), None, 0
         self._job = np.zeros(1, TRAINING)
         self._lay_out(checks.loss(loss, defined(TERMS, weights.dtype)))
-        self._entry = entry("train_tiny" if self._job["tiny"] else "train", weights.dtype)
+        self._entry = entry("train_tiny" if self._tiny else "train", weights.dtype)
 
     def _lay_out(self, loss):
         """The buffers that all members share."""
         job, shapes, rows, arena = self._job, self._shapes, self.batch_size, self._arena
         size, few = self._weights.itemsize, min(rows, MANY)
         momentum, own = self._velocity is not None, loss >= OWN_LOSS or any(s[2] >= OWN_ACTIVATION for s in shapes)
-        tiny = rows < MANY and not own and all(max(s[:2]) <= TINY for s in shapes)
+        tiny = self._tiny = rows < MANY and not own and all(max(s[:2]) <= TINY for s in shapes)
         widths = [shapes[0][0], *(s[1] for s in shapes)]
         rectangles = rectangles_of(shapes)
         nothing, at = (0, 0), 0
@@ -87,7 +83,7 @@ class Plan:
         job["rectangles"], array = arena.records(len(rectangles), RECTANGLE)
         array[:] = rectangles
         job["n_layers"], job["n_rectangles"], job["batch_size"], job["loss"] = len(shapes), len(rectangles), rows, loss
-        job["tiny"], job["n_weights"], job["widest"] = tiny, self._weights.size, max(widths)
+        job["n_weights"], job["widest"] = self._weights.size, max(widths)
         job["weights"], job["velocity"] = self._weights.ctypes.data, self._velocity.ctypes.data if momentum else 0
         self._layers = layers
 
@@ -124,7 +120,7 @@ class Plan:
             raise RuntimeError("this plan is running in another thread; each thread needs a trainer and a model of its own")
         with self._running:
             step, run = (6.0 * P * n for n in (min(self.batch_size, last - first), last - first))
-            n_threads = 1 if job["tiny"] else threads.team_size(run, threads.team_size(BARRIERS * step, self.n_threads))
+            n_threads = 1 if self._tiny else threads.team_size(run, threads.team_size(BARRIERS * step, self.n_threads))
             if n_threads > self._members:
                 self._lay_out_blocks(n_threads)
             job["x_source"], job["target_source"], job["is_target_input"] = source_of(x), source_of(target), target is x
