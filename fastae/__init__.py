@@ -6,17 +6,20 @@ from . import datasets, ops
 from .autoencoder import Autoencoder
 from .functions import activation, loss
 from .layers import Linear, Sequential
-from .optim import SGD
+from .optim import SGD, Adam, AdamW, RMSprop
 from .persistence import load, save
 from .settings import get_backend, get_num_threads, register_threadpoolctl, set_backend, set_num_threads, show_versions
 from .trainer import DivergenceError, History, Trainer
 
 __all__ = [
     "SGD",
+    "Adam",
+    "AdamW",
     "Autoencoder",
     "DivergenceError",
     "History",
     "Linear",
+    "RMSprop",
     "Sequential",
     "Trainer",
     "activation",

@@ -11,7 +11,8 @@ import numpy as np
 
 from . import _check, initializers
 from ._check import Array
-from ._kernels.names import ACTIVATIONS, keeps_input
+from ._kernels.names import ACTIVATIONS, PER_SAMPLE, keeps_input
+from ._kernels.recipe import Recipe
 from .functions import Own, resolve
 from .settings import check_threads, get_backend, kernels
 
@@ -193,6 +194,8 @@ class Network:
         For each layer W, row by row, and then b. The layers' arrays are views of them. Assigning copies into them.
     """
 
+    default_loss = "mse"  # of a Trainer that is given none
+
     layers: tuple[Linear, ...]
     _parameters: Array
     _gradients: Array
@@ -296,6 +299,20 @@ class Network:
             out[...] = result
             return out
         return result
+
+    def recipe(self) -> Recipe | None:
+        """What a training step of this model does beside a plain one; the trainer adds what is its own, as the key."""
+        return None
+
+    def losses(self, x: Array, target: Array, loss: int, n_threads: int | None = None) -> Array:
+        """Loss of each sample as validation sees it, without noise: (samples,) of float64.
+
+        x (samples, n_in) and target (samples, n_out) are checked; loss is the number of one.
+        """
+        sums = np.empty(len(x))
+        y, t = self.infer(x, "x", n_threads=n_threads), _check.converted(target, self.dtype, "target")
+        self.layers[0].kernels.sample_losses(loss, y, t, sums, check_threads(n_threads))
+        return sums if loss in PER_SAMPLE else sums / self.n_out
 
     def shapes(self) -> list[tuple[int, int, int, bool]]:
         """(n_in, n_out, activation, has_bias) of each layer, as the kernels take them."""

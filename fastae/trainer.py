@@ -15,7 +15,7 @@ from . import _check
 from ._check import Array
 from .functions import Own, resolve
 from .layers import BLOCK, Network, generator
-from .optim import SGD
+from .optim import Optimizer
 from .settings import check_threads, kernels
 
 _TARGETS = {"bce": (0, 1), "bce_with_logits": (0, 1), "poisson": (0, math.inf)}  # what these losses take
@@ -67,7 +67,7 @@ class Trainer:
     Parameters
     ----------
     model : Autoencoder or Sequential
-    optimizer : SGD
+    optimizer : SGD, Adam, AdamW or RMSprop
     loss : {"half_squared", "mse", "bce", "bce_with_logits", "mae", "huber", "poisson"} or what :func:`fastae.loss` makes
         half_squared is half the sum over features, averaged over samples; the others are means over all elements, as in
         PyTorch: squared error; cross-entropy of outputs that are probabilities, or logits; absolute error; Huber's with delta
@@ -95,8 +95,8 @@ class Trainer:
     def __init__(
         self,
         model: Network,
-        optimizer: SGD,
-        loss: str | Own = "mse",
+        optimizer: Optimizer,
+        loss: str | Own | None = None,
         batch_size: int = 128,
         seed: Any = None,
         n_threads: int | None = None,
@@ -106,6 +106,7 @@ class Trainer:
             raise TypeError(f"model takes an Autoencoder or a Sequential, got {type(model).__name__}")
         self.model, self.optimizer = model, optimizer
         self.backend = model.layers[0].backend if backend is None else backend
+        loss = model.default_loss if loss is None else loss
         self._resolve(loss)
         activation = model.layers[-1].activation
         if loss == "bce" and activation != "sigmoid":
@@ -125,6 +126,7 @@ class Trainer:
         self.epochs = 0
         self._key = int(generator(seed).integers(2**63))
         self._velocity: Array | None = None
+        self._square: Array | None = None
         self._plan: Any = None
         self._steps = 1  # of one call
         self._parameters: Array | None = None
@@ -135,14 +137,14 @@ class Trainer:
         return self._loss_name
 
     @property
-    def optimizer(self) -> SGD:
-        """May be changed between calls; the velocity stays."""
+    def optimizer(self) -> Optimizer:
+        """May be changed between calls; its state stays."""
         return self._optimizer
 
     @optimizer.setter
-    def optimizer(self, optimizer: SGD) -> None:
-        if not isinstance(optimizer, SGD):
-            raise TypeError(f"optimizer takes an SGD, got {type(optimizer).__name__}")
+    def optimizer(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer takes an SGD, Adam, AdamW or RMSprop, got {type(optimizer).__name__}")
         self._optimizer = optimizer
 
     def __getstate__(self) -> dict[str, Any]:
@@ -179,7 +181,8 @@ class Trainer:
         if self._loss_name in _TARGETS:
             self._check_values(x, target, "x", "target")
         plan = self._planned(max(len(x), self.batch_size))
-        done, total = plan.run(x, target, None, 0, len(x), self._optimizer.hyperparameters(), self.model.gradients)
+        rule = self._optimizer.hyperparameters()
+        done, total = plan.run(x, target, None, 0, len(x), rule, self.model.gradients, 0.0, self.steps)
         if done < len(x):
             _check.finite(x, "x", self.model.dtype)
             _check.finite(target, "target", self.model.dtype)
@@ -253,15 +256,15 @@ class Trainer:
                     history.val_loss.append(self._evaluate(*validation))
         return history
 
-    def _state(self) -> tuple[Array, Array | None, int, int]:
-        velocity = None if self._velocity is None else self._velocity.copy()
-        return self.model.parameters.copy(), velocity, self.steps, self.epochs
+    def _state(self) -> tuple[list[Array | None], int, int]:
+        arrays = (self.model.parameters, self._velocity, self._square)
+        return [None if a is None else a.copy() for a in arrays], self.steps, self.epochs
 
-    def _restore(self, state: tuple[Array, Array | None, int, int]) -> None:
-        parameters, velocity, self.steps, self.epochs = state
-        self.model.parameters[...] = parameters
-        if self._velocity is not None:
-            self._velocity[...] = 0 if velocity is None else velocity
+    def _restore(self, state: tuple[list[Array | None], int, int]) -> None:
+        before, self.steps, self.epochs = state
+        for array, old in zip((self.model.parameters, self._velocity, self._square), before, strict=True):
+            if array is not None:
+                array[...] = 0 if old is None else old
 
     def evaluate(self, x: Any, target: Any = None) -> float:
         """Loss on data, nothing learnt: x (samples, n_in), target (samples, n_out), by default x."""
@@ -271,7 +274,7 @@ class Trainer:
 
     def _epoch(self, plan: Any, x: Array, target: Array, shuffle: bool, bar: Any) -> float:
         total, done, n = 0.0, 0, len(x)
-        sgd = self._optimizer.hyperparameters()
+        rule = self._optimizer.hyperparameters()
         while done < n:
             asked = min(self._steps * self.batch_size, n - done)
             rows, first = None, done
@@ -281,7 +284,7 @@ class Trainer:
                 first = 0
             start = time.perf_counter()
             try:
-                taken, total = plan.run(x, target, rows, first, first + asked, sgd, None, total)
+                taken, total = plan.run(x, target, rows, first, first + asked, rule, None, total, self.steps)
             except KeyboardInterrupt:  # which Python raises as the call returns, when all its steps are taken
                 self.steps += -(-plan.done // self.batch_size)
                 self.epochs += done + plan.done == n
@@ -304,22 +307,31 @@ class Trainer:
 
     def _evaluate(self, x: Array, target: Array) -> float:
         total = 0.0
-        threads = check_threads(self.n_threads)
         for start in range(0, len(x), BLOCK):
-            y = self.model.infer(x[start : start + BLOCK], "x", n_threads=threads)
-            t = _check.converted(target[start : start + BLOCK], self.model.dtype, "target")
-            total += self._kernels.loss(self._loss, y, t, None, threads) * len(y)
+            block, goal = x[start : start + BLOCK], target[start : start + BLOCK]
+            total += float(np.sum(self.model.losses(block, goal, self._loss, self.n_threads)))
         return total / len(x)
 
     def _planned(self, batch_size: int) -> Any:
-        """The plan for a batch size, made anew for another one or a first momentum."""
-        model = self.model
-        if self.optimizer.momentum and self._velocity is None:
+        """The plan for a batch size, made anew for another one, or where the optimiser first needs an array of its own."""
+        model, optimizer = self.model, self._optimizer
+        if self._velocity is None and optimizer.keeps_velocity:
             self._velocity, self._plan = np.zeros_like(model.parameters), None
+        if self._square is None and optimizer.kind != "sgd":
+            self._square, self._plan = np.zeros_like(model.parameters), None
         moved = self._parameters is not model.parameters  # the model became part of another
         if self._plan is None or self._plan.batch_size != batch_size or moved:
             self._parameters = model.parameters
-            self._plan = self._kernels.Plan(model.shapes(), model.parameters, self._velocity, batch_size, self._loss, 1)
+            self._plan = self._kernels.Plan(
+                model.shapes(),
+                model.parameters,
+                self._velocity,
+                batch_size,
+                self._loss,
+                1,
+                self._square,
+                model.recipe(),
+            )
         self._plan.n_threads = check_threads(self.n_threads)
         return self._plan
 

@@ -282,7 +282,7 @@ def test_parameters_go_up_only_where_they_were_changed(monkeypatch, rng):
     uploads = []
     for name, parameters in (("weights", plan._parameters), ("velocity", plan._velocities)):
         monkeypatch.setattr(parameters._device, "copy_to_device", lambda *a, name=name, **k: uploads.append(name))
-    run = (x, x, None, 0, 4, (0.1, 0.9, False, 0.0))
+    run = (x, x, None, 0, 4, (0, 0.1, 0.9, False, 0.0, 0, 0))
     plan.run(*run)
     plan.run(*run)
     assert uploads == ["weights", "velocity"]

@@ -65,7 +65,7 @@ def kept_of(rng, activation, dtype, *shape):
 def test_all_modules_have_the_names_and_arguments_of_the_reference(compiled):
     functions = {name: f for name, f in vars(reference).items() if inspect.isfunction(f) and not name.startswith("_")}
     functions = {name: f for name, f in functions.items() if f.__module__ == reference.__name__}
-    assert len(functions) == 11
+    assert len(functions) == 12
     if "define" not in vars(compiled):  # which is left to each backend
         del functions["define"]
     for name, function in functions.items():
@@ -73,7 +73,7 @@ def test_all_modules_have_the_names_and_arguments_of_the_reference(compiled):
     for name in ("Plan", "Inference"):
         ours, theirs = (inspect.signature(getattr(module, name).run).parameters for module in (compiled, reference))
         assert [(p.name, p.default) for p in ours.values()] == [(p.name, p.default) for p in theirs.values()]
-    values = [(2, 3, 0, True)], np.zeros(9), None, 4, 0, 2
+    values = [(2, 3, 0, True)], np.zeros(9), None, 4, 0, 2, None, None
     plan = compiled.Plan(**dict(zip(inspect.signature(reference.Plan).parameters, values, strict=True)))
     assert (plan.batch_size, plan.n_threads) == (4, 2)
     plan.n_threads = 1
@@ -218,8 +218,10 @@ def test_sgd(compiled, momentum, nesterov, weight_decay, dtype, rng, guarded):
         w, v = guarded((n,), dtype, start[0]), guarded((n,), dtype, start[1]) if momentum else None
         expected_w, dw, expected_v = wide(*start)[0], start[2], wide(v)[0]
         for _ in range(3):
-            assert compiled.sgd(w, dw, v, 0.3, momentum, nesterov, weight_decay, 1) is True
-            assert reference.sgd(expected_w, *wide(dw), expected_v, 0.3, momentum, nesterov, weight_decay, 1) is True
+            assert compiled.update(w, dw, v, None, (0, 0.3, momentum, nesterov, weight_decay, 0, 0), 0, 1) is True
+            assert reference.update(
+                expected_w, *wide(dw), expected_v, None, (0, 0.3, momentum, nesterov, weight_decay, 0, 0), 0, 1
+            ) is True
         np.testing.assert_allclose(w, expected_w, rtol=0, atol=16 * np.finfo(dtype).eps)
         if momentum:
             np.testing.assert_allclose(v, expected_v, rtol=0, atol=16 * np.finfo(dtype).eps)
@@ -228,11 +230,11 @@ def test_sgd(compiled, momentum, nesterov, weight_decay, dtype, rng, guarded):
 def test_without_momentum_a_velocity_is_left_alone(kernels):
     """As PyTorch does: a momentum of 0 now and 0.9 later goes on from the velocity there was."""
     w, v = np.ones(3), np.full(3, 7.0)
-    assert kernels.sgd(w, np.ones(3), v, 0.5, 0.0, False, 0.0, 1)
+    assert kernels.update(w, np.ones(3), v, None, (0, 0.5, 0.0, False, 0.0, 0, 0), 0, 1)
     assert (w == 0.5).all()
     assert (v == 7).all()
     plan = kernels.Plan([(2, 1, 0, True)], w, v, 1, 0, 1)
-    assert plan.run(np.ones((1, 2)), np.zeros((1, 1)), None, 0, 1, (0.5, 0.0, False, 0.0))[0] == 1
+    assert plan.run(np.ones((1, 2)), np.zeros((1, 1)), None, 0, 1, (0, 0.5, 0.0, False, 0.0, 0, 0))[0] == 1
     assert (w == -0.25).all()
     assert (v == 7).all()
 
@@ -245,7 +247,7 @@ def test_sgd_writes_nothing_where_a_result_is_not_finite(kernels, where, dtype, 
         w, dw, v = (guarded((67,), dtype, 1) for _ in range(3))
         w[where], dw[where], v[where] = bad_w, bad_dw, bad_v
         before = w.tobytes(), v.tobytes()
-        assert kernels.sgd(w, dw, v, 0.5, 0.9, False, 0.0, 1) is False
+        assert kernels.update(w, dw, v, None, (0, 0.5, 0.9, False, 0.0, 0, 0), 0, 1) is False
         assert (w.tobytes(), v.tobytes()) == before
 
 
@@ -349,7 +351,7 @@ def test_orders_are_random(kernels):
 
 # ---- the plan --------------------------------------------------------------------------------------------------------
 
-SGD = (0.2, 0.9, True, 0.01)
+SGD = (0, 0.2, 0.9, True, 0.01, 0, 0)
 NET = ((6, 9, True), (9, 4, False), (4, 6, True))  # n_in, n_out, bias
 ELU, TANH, SIGMOID = (ACTIVATIONS.index(name) for name in ("elu", "tanh", "sigmoid"))
 
@@ -363,7 +365,7 @@ def check_plan(
     layers[-1] = (*net[-1][:2], activation if last is None else last, net[-1][2])
     start = np.concatenate([rng.uniform(-1, 1, (n_in + bias) * n_out) / n_in**0.5 for n_in, n_out, bias in net]).astype(dtype)
     weights, gradients = guarded(start.shape, dtype, start), guarded(start.shape, dtype)
-    velocity = guarded(start.shape, dtype, 0) if sgd[1] else None
+    velocity = guarded(start.shape, dtype, 0) if sgd[2] else None
     results = []
     for module, (w, v, g) in ((compiled, (weights, velocity, gradients)), (reference, wide(weights, velocity, gradients))):
         plan = module.Plan(layers, w, v, batch, loss, 1)
@@ -372,7 +374,7 @@ def check_plan(
             strict=True,
         )
         assert rows == (len(x), len(x))
-        results.append([np.array(losses) / len(x), w, g] + ([v] if sgd[1] else []))
+        results.append([np.array(losses) / len(x), w, g] + ([v] if sgd[2] else []))
     for got, expected in zip(*results, strict=True):
         assert np.isfinite(got).all()
         np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance)
@@ -404,7 +406,7 @@ def test_plan_by_activation(check, middle, batch, activation, dtype, rng):
 def test_plan_by_loss(check, middle, batch, loss, dtype, rng):
     x, target = uniform(rng, dtype, 23, 6), rng.uniform(0, 1, (23, 3)).astype(dtype)
     net, last = ((6, middle, False), (middle, 3, False)), SIGMOID if LOSSES[loss] == "bce" else 0
-    for sgd in (SGD, (0.2, 0.0, False, 0.0), (0.2, 0.0, False, 0.01), (0.2, 0.9, False, 0.0)):
+    for sgd in (SGD, (0, 0.2, 0.0, False, 0.0, 0, 0), (0, 0.2, 0.0, False, 0.01, 0, 0), (0, 0.2, 0.9, False, 0.0, 0, 0)):
         check(x, target, None, dtype, activation=TANH, last=last, loss=loss, net=net, sgd=sgd, batch=batch)
 
 
@@ -460,7 +462,7 @@ def test_plan_of_any_width(check, dtype, rng):
 )
 def test_plan_at_the_edges_of_blocks(check, net, batch, dtype, rng, tolerance):
     x = uniform(rng, dtype, 2 * batch + 3, net[0][0])
-    check(x, None, rng.permutation(len(x)), dtype, tolerance(dtype, batch), net=net, batch=batch, sgd=(0.05, 0.9, False, 0.0))
+    check(x, None, rng.permutation(len(x)), dtype, tolerance(dtype, batch), net=net, batch=batch, sgd=(0, 0.05, 0.9, False, 0.0, 0, 0))
 
 
 @DTYPES
@@ -490,7 +492,7 @@ def test_plan_stops_before_a_step_that_is_not_finite(kernels, bad, dtype, rng):
     largest = float(np.finfo(dtype).max)
     x = uniform(rng, dtype, 20, 3)
     x[13] = {"nan": np.nan, "inf": np.inf, "loss": largest / 4, "gradient": largest**0.45, "weights": largest**0.4}[bad]
-    sgd = (largest**0.7, 0.9, True, 0.0) if bad == "weights" else SGD
+    sgd = (0, largest**0.7, 0.9, True, 0.0, 0, 0) if bad == "weights" else SGD
     start = np.full(38, 0.25, dtype)
     if bad in ("gradient", "weights"):  # the loss is finite, and the first steps, of zeros, learn nothing
         x[:12] = start[:] = 0
@@ -539,7 +541,7 @@ def wrong_calls(k):
         "activate": ([1, f, f.copy(), 1], [2], [], []),
         "differentiate": ([1, f, f, f.copy(), 1], [3], [], []),
         "loss": ([0, f, f, f.copy(), 1], [3], [], [3]),
-        "sgd": ([v.copy(), v, v.copy(), 0.1, 0.9, False, 0.0, 1], [0, 2], [], []),
+        "update": ([v.copy(), v, v.copy(), v.copy(), (1, 0.1, 0.9, False, 0.0, 0.9, 1e-8), 0, 1], [0, 2, 3], [], []),
         "Plan": ([[(1, 2, 0, True)], v.copy(), v.copy(), 2, 0, 1], [1, 2], [], [2]),
         "Inference": ([[(1, 2, 0, True)], v.copy()], [], [], []),
     }
@@ -558,7 +560,7 @@ def wrong_calls(k):
         yield (
             what,
             lambda n=size, a=layers: k.Plan(a, np.ones(n), None, 2, 0, 1).run(
-                np.ones((2, 1)), np.ones((2, 3)), None, 0, 2, (0.1, 0.0, False, 0.0)
+                np.ones((2, 1)), np.ones((2, 3)), None, 0, 2, (0, 0.1, 0.0, False, 0.0, 0, 0)
             ),
         )
     rows = np.arange(4)
@@ -575,7 +577,7 @@ def wrong_calls(k):
                 given = [bad if place == 0 else f, bad if place == 1 else f.copy(), 1]
                 yield f"Inference.run, argument {place}: {what}", lambda given=given: run(*given)
     plan = k.Plan([(4, 4, 0, False)], np.ones(16, np.float32), None, 2, 0, 1)
-    good = [f, f.copy(), np.arange(4), 0, 4, (0.1, 0.0, False, 0.0), np.ones(16, np.float32)]
+    good = [f, f.copy(), np.arange(4), 0, 4, (0, 0.1, 0.0, False, 0.0, 0, 0), np.ones(16, np.float32)]
     assert plan.run(*good)[0] == 4
     sources = [f.astype(kind) for kind in ("int32", "float16", "complex64", "object", ">f4")]
     sources += [f[:, :3], f[:3], f[None], f.tolist(), np.array(1, np.float32), None]
@@ -643,13 +645,13 @@ def touch_fences(k):
             k.differentiate(activation, y, dy, dy, 1)
         k.matmul(np.asfortranarray(x), weight.T, y, 0.5, 0.5, 1)
         k.linear_grad_weight(dy, x, weight, bias, 1)
-        k.sgd(flat, gradients, velocity, 0.1, 0.9, False, 0.0, 1)
+        k.update(flat, gradients, velocity, None, (0, 0.1, 0.9, False, 0.0, 0, 0), 0, 1)
         for loss, source in itertools.product(range(len(LOSSES)), (x, small)):
             k.loss(loss, y, dy, None, 1)
             for batch in (3, 16):
                 plan = k.Plan([(i, o, 1, True)], flat, velocity, batch, loss, 1)
                 for kept in (None, gradients):
-                    plan.run(source, y, order, 0, b, (0.0, 0.0, False, 0.0), kept)
+                    plan.run(source, y, order, 0, b, (0, 0.0, 0.0, False, 0.0, 0, 0), kept)
         for source in (x, small):
             k.Inference([(i, o, 1, True)], flat).run(source, y, 2)
     print("done")

@@ -34,7 +34,7 @@ NETS = [  # widths, batch size: tiny, few samples, many; more than a block of th
 ]
 
 
-def train(kernels, widths, batch, dtype, activation, last, loss, n_threads=1, steps=100, sgd=(0.05, 0.9, True, 1e-4)):
+def train(kernels, widths, batch, dtype, activation, last, loss, n_threads=1, steps=100, sgd=(0, 0.05, 0.9, True, 1e-4, 0, 0)):
     """Loss, weights, velocities and the last gradients after so many steps."""
     rng = np.random.default_rng(1)
     steps = steps if max(widths) * batch < 10_000 else 5
@@ -53,7 +53,7 @@ def train(kernels, widths, batch, dtype, activation, last, loss, n_threads=1, st
 @pytest.mark.parametrize(("widths", "batch"), NETS)
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_equal_bits_of_relu_and_sgd(widths, batch, dtype, n_threads):
-    for sgd in ((0.05, 0.9, True, 1e-4), (0.05, 0.0, False, 0.0)):
+    for sgd in ((0, 0.05, 0.9, True, 1e-4, 0, 0), (0, 0.05, 0.0, False, 0.0, 0, 0)):
         ours, theirs = (train(k, widths, batch, dtype, RELU, 0, MSE, n_threads, sgd=sgd) for k in (NUMBA, TWIN))
         assert [np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True)] == [True] * 4
 

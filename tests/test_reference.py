@@ -35,7 +35,7 @@ class Example:
         return self.prediction[0, 0]
 
     def update(self, w, dw):
-        assert self.kernels.sgd(w.reshape(-1), dw.reshape(-1), None, LR, 0.0, False, 0.0, 1)
+        assert self.kernels.update(w.reshape(-1), dw.reshape(-1), None, None, (0, LR, 0.0, False, 0.0, 0, 0), 0, 1)
 
     def step(self, wrong=False):
         self.predict()
@@ -79,7 +79,7 @@ def test_worked_example_through_plan(kernels, dtype, rtol):
     weights = np.array([*np.ravel(W1), *np.ravel(W2)], dtype)
     gradients = np.empty_like(weights)
     plan = kernels.Plan([(2, 2, 0, False), (2, 1, 0, False)], weights, None, 1, HALF_SQUARED, 1)
-    sgd = LR, 0.0, False, 0.0
+    sgd = 0, LR, 0.0, False, 0.0, 0, 0
     rows, error = plan.run(x, target, None, 0, 1, sgd, gradients)
     assert rows == 1
     np.testing.assert_allclose(error, 0.3272405, rtol=rtol, atol=0)
@@ -140,7 +140,7 @@ def network_error(kernels, activation, loss, rng):
     plan = kernels.Plan(layers, weights, None, len(x), loss, 1)
 
     def f(_):
-        rows, total = plan.run(x, target, None, 0, len(x), (0.0, 0.0, False, 0.0), gradients)
+        rows, total = plan.run(x, target, None, 0, len(x), (0, 0.0, 0.0, False, 0.0, 0, 0), gradients)
         assert rows == len(x)
         return total / len(x)
 

@@ -16,7 +16,7 @@ from fastae._kernels.names import ACTIVATIONS, LOSSES
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 THREADS = (1, 2, 3, 5, 8)
-SGD = (0.05, 0.9, True, 0.001)
+SGD = (0, 0.05, 0.9, True, 0.001, 0, 0)
 GELU, TANH = ACTIVATIONS.index("gelu"), ACTIVATIONS.index("tanh")
 
 
@@ -33,7 +33,7 @@ def train(kernels, n_threads, dtype="float32", seed=0, gradients=False, widths=(
     layers = layers_of(widths)
     weights = rng.uniform(-0.1, 0.1, sum((n_in + 1) * n_out for n_in, n_out, _, _ in layers)).astype(dtype)
     velocity, kept = np.zeros_like(weights), np.zeros_like(weights)
-    plan = kernels.Plan(layers, weights, velocity if sgd[1] else None, batch, LOSSES.index("mse"), n_threads)
+    plan = kernels.Plan(layers, weights, velocity if sgd[2] else None, batch, LOSSES.index("mse"), n_threads)
     for _ in range(2):
         done, total = plan.run(x, x, rng.permutation(rows), 0, rows, sgd, kept if gradients else None)
         assert done == rows
@@ -81,7 +81,7 @@ def all_kernels(kernels, n_threads, dtype):
         dy = np.empty_like(large)
         results[name] = (np.float64(kernels.loss(loss, large, other, dy, n_threads)), dy)
     w, v = large.reshape(-1).copy(), np.zeros(large.size, dtype)
-    assert kernels.sgd(w, other.reshape(-1), v, *SGD, n_threads)
+    assert kernels.update(w, other.reshape(-1), v, None, SGD, 0, n_threads)
     results["sgd"] = (w, v)
     results = {name: b"".join(a.tobytes() for a in arrays) for name, arrays in results.items()}
     results["matmul"] = multiply(kernels, n_threads, dtype)
@@ -99,7 +99,7 @@ def test_equal_bytes_on_any_number_of_threads(compiled, dtype):
 
 
 @DTYPES
-@pytest.mark.parametrize("sgd", [SGD, (0.05, 0.0, False, 0.0)], ids=["momentum", "plain"])
+@pytest.mark.parametrize("sgd", [SGD, (0, 0.05, 0.0, False, 0.0, 0, 0)], ids=["momentum", "plain"])
 @pytest.mark.parametrize(
     ("widths", "batch", "rows"),
     [  # the last batch is always one row

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .names import ACTIVATIONS, LOSSES, keeps_input
+from . import noise
+from .names import ACTIVATIONS, LOSSES, OPTIMIZERS, PER_SAMPLE, WHOLE_ROW, keeps_input
+from .recipe import check
 
 LEAKY_SLOPE = 0.01
 _erfc = np.vectorize(math.erfc, otypes=[np.float64])
@@ -119,7 +121,7 @@ def differentiate(activation, kept, dy, dz, n_threads):
         dz[...] = dy
 
 
-# ---- losses: the terms, their slope by y, and what their sum is divided by -------------------------------------------
+# ---- losses: the terms, their slopes by y ----------------------------------------------------------------------------
 
 
 def _bce(y, t):
@@ -133,26 +135,71 @@ def _huber(y, t):
 
 
 _LOSS = {
-    "half_squared": (lambda y, t: 0.5 * (y - t) ** 2, lambda y, t: y - t, lambda b, f: b),
-    "mse": (lambda y, t: (y - t) ** 2, lambda y, t: 2 * (y - t), lambda b, f: b * f),
-    "bce": (_bce, lambda y, t: (y - t) / np.maximum(y * (1 - y), y.dtype.type(1e-12)), lambda b, f: b * f),
-    "bce_with_logits": (lambda y, t: _softplus(y) - y * t, lambda y, t: _sigmoid(y) - t, lambda b, f: b * f),
-    "mae": (lambda y, t: np.abs(y - t), lambda y, t: np.sign(y - t), lambda b, f: b * f),
-    "huber": (_huber, lambda y, t: np.clip(y - t, -1, 1), lambda b, f: b * f),
-    "poisson": (lambda y, t: np.exp(y) - y * t, lambda y, t: np.exp(y) - t, lambda b, f: b * f),
+    "half_squared": (lambda y, t: 0.5 * (y - t) ** 2, lambda y, t: y - t),
+    "mse": (lambda y, t: (y - t) ** 2, lambda y, t: 2 * (y - t)),
+    "bce": (_bce, lambda y, t: (y - t) / np.maximum(y * (1 - y), y.dtype.type(1e-12))),
+    "bce_with_logits": (lambda y, t: _softplus(y) - y * t, lambda y, t: _sigmoid(y) - t),
+    "mae": (lambda y, t: np.abs(y - t), lambda y, t: np.sign(y - t)),
+    "huber": (_huber, lambda y, t: np.clip(y - t, -1, 1)),
+    "poisson": (lambda y, t: np.exp(y) - y * t, lambda y, t: np.exp(y) - t),
 }
+
+
+def _multinomial(y, t):
+    """-t log softmax(y), summed; its slope is softmax(y) sum(t) - t."""
+    largest, counts = y.max(axis=1, keepdims=True), t.sum(axis=1, keepdims=True)
+    e = np.exp(y - largest)
+    total = e.sum(axis=1, keepdims=True)
+    value = (counts * (largest + np.log(total)))[:, 0] - (t * y).sum(axis=1)
+    return value.astype(np.float64), e * (counts / total) - t
+
+
+def _cosine(y, t):
+    """1 - y t / (|y| |t|), norms of at least 1e-8, as in PyTorch."""
+    least = y.dtype.type(1e-8)
+    a, b = np.sqrt((y * y).sum(axis=1, keepdims=True)), np.sqrt((t * t).sum(axis=1, keepdims=True))
+    u, v = y / np.maximum(a, least), t / np.maximum(b, least)
+    cosine = (u * v).sum(axis=1, keepdims=True)
+    slopes = (np.where(a > least, cosine, 0) * u - v) / np.maximum(a, least)
+    return (1 - cosine[:, 0]).astype(np.float64), slopes
+
+
+def _divisor(loss, rows, n):
+    """What the sum of all terms is divided by."""
+    return rows if loss in PER_SAMPLE else rows * n
+
+
+def _terms(loss, y, t, weight=None, missing=False):
+    """Each sample's sum (float64), and all slopes by y. weight (n,) of the features; missing: NaN in t is absent."""
+    if loss in WHOLE_ROW:
+        return (_multinomial if LOSSES[loss] == "multinomial" else _cosine)(y, t)
+    absent = np.isnan(t) if missing else None
+    if missing:
+        t = np.where(absent, 0, t)
+    if loss >= len(LOSSES):
+        terms, slopes = _own_terms(loss, y, t)
+    else:
+        term, slope = _LOSS[LOSSES[loss]]
+        terms, slopes = term(y, t), slope(y, t).astype(y.dtype)
+    if missing:
+        terms, slopes = np.where(absent, 0, terms), np.where(absent, 0, slopes)
+    if weight is not None:
+        terms, slopes = terms * weight, slopes * weight
+    return np.sum(terms, axis=1, dtype=np.float64), slopes
 
 
 def loss(loss, y, target, dy, n_threads):
     """The loss of a batch, summed in float64; ``dy`` (None, y or another array) receives its gradient."""
-    if loss >= len(LOSSES):
-        return _own_loss(loss, y, target, dy)
-    term, slope, divisor = _LOSS[LOSSES[loss]]
-    n = divisor(*y.shape)
-    value = float(np.sum(term(y, target), dtype=np.float64)) / n if n else 0.0
+    n = _divisor(loss, *y.shape)
+    sums, slopes = _terms(loss, y, target) if y.size else (np.zeros(len(y)), np.zeros_like(y))
     if dy is not None:
-        dy[...] = slope(y, target) * y.dtype.type(1 / max(n, 1))
-    return value
+        dy[...] = slopes * y.dtype.type(1 / max(n, 1))
+    return float(np.sum(sums)) / max(n, 1)
+
+
+def sample_losses(loss, y, target, out, n_threads):
+    """out (B,) of float64 := each sample's sum over features."""
+    out[...] = _terms(loss, y, target)[0] if y.size else 0
 
 
 # ---- functions of the user's own: C functions of rows, see numba/rows.py ---------------------------------------------
@@ -176,32 +223,52 @@ def _own(kind, number, dtype):
     return _OWN[kind, number, dtype]
 
 
-def _own_loss(loss, y, target, dy):
-    terms, slopes, scale = np.empty_like(y), np.empty_like(y), 1 / max(y.size, 1)
-    _own("loss", loss, y.dtype)[0](y.size, y.ctypes.data, target.ctypes.data, scale, slopes.ctypes.data, terms.ctypes.data)
-    if dy is not None:
-        dy[...] = slopes
-    return float(np.sum(terms, dtype=np.float64)) * scale
+def _own_terms(loss, y, target):
+    terms, slopes = np.empty_like(y), np.empty_like(y)
+    y, target = np.ascontiguousarray(y), np.ascontiguousarray(target)
+    _own("loss", loss, y.dtype)[0](y.size, y.ctypes.data, target.ctypes.data, 1.0, slopes.ctypes.data, terms.ctypes.data)
+    return terms, slopes
 
 
-# ---- optimiser -------------------------------------------------------------------------------------------------------
+# ---- optimisers ------------------------------------------------------------------------------------------------------
 
 
-def sgd(weight, dweight, velocity, lr, momentum, nesterov, weight_decay, n_threads):
-    """PyTorch's SGD on flat arrays. False, and nothing written, where a new weight or velocity is not finite.
+def update(weight, dweight, velocity, square, optimizer, step, n_threads):
+    """One update of flat arrays, as PyTorch defines it. False, and nothing written, where a result is not finite.
 
-    g := dw + decay w;  v := momentum v + g;  w := w - lr (g + momentum v if nesterov else v)
+    optimizer: (kind, lr, momentum, nesterov, weight_decay, beta, eps); step: updates before this one. With g := dw + decay w:
+
+    sgd      v := momentum v + g;  w := w - lr (g + momentum v if nesterov else v)
+    adam     v := v + (1 - momentum)(g - v);  s := beta s + (1 - beta) g^2
+             w := w - lr / (1 - momentum^t) v / (sqrt(s / (1 - beta^t)) + eps), t = step + 1
+    adamw    the same with g := dw, after w := (1 - lr decay) w
+    rmsprop  s := beta s + (1 - beta) g^2;  v := momentum v + g / (sqrt(s) + eps);  w := w - lr v
     """
-    real = weight.dtype.type
+    kind, lr, momentum, nesterov, decay, beta, eps = optimizer
+    kind, real = OPTIMIZERS[kind], weight.dtype.type
     with np.errstate(over="ignore", invalid="ignore"):
-        g = dweight + real(weight_decay) * weight if weight_decay else dweight
-        v = real(momentum) * velocity + g if momentum else g
-        new = weight - real(lr) * (g + real(momentum) * v if nesterov else v)
-    if not (np.isfinite(new).all() and np.isfinite(v).all()):
+        w, v, s = weight, velocity, square
+        if kind == "adamw":
+            w, g = real(1 - lr * decay) * w, dweight
+        else:
+            g = dweight + real(decay) * w if decay else dweight
+        if kind != "sgd":
+            s = real(beta) * s + real(1 - beta) * g * g
+        if kind in ("adam", "adamw"):
+            v = v + real(1 - momentum) * (g - v)
+            root = real((1 - beta ** (step + 1)) ** -0.5)
+            new = w - real(lr / (1 - momentum ** (step + 1))) * v / (np.sqrt(s) * root + real(eps))
+        else:
+            d = g / (np.sqrt(s) + real(eps)) if kind == "rmsprop" else g
+            v = real(momentum) * v + d if momentum else d
+            new = w - real(lr) * (d + real(momentum) * v if nesterov else v)
+    if not all(np.isfinite(a).all() for a in (new, v, *([] if kind == "sgd" else [s]))):
         return False
     weight[...] = new
-    if momentum:
+    if momentum or kind in ("adam", "adamw"):
         velocity[...] = v
+    if kind != "sgd":
+        square[...] = s
     return True
 
 
@@ -243,8 +310,8 @@ def shuffled(key, epoch, n, first, rows):
 
 
 def _batch(source, rows, dtype):
-    """Rows of a float32, float64 or uint8 matrix in the model's dtype; uint8 counts as 0 to 1."""
-    taken = source[rows]
+    """Rows of a float32, float64 or uint8 matrix, or a CSR one, in the model's dtype; uint8 counts as 0 to 1."""
+    taken = source[rows].toarray() if hasattr(source, "toarray") else source[rows]
     if taken.dtype == np.uint8:
         return np.multiply(taken, dtype.type(1 / 255), dtype=dtype)
     return np.ascontiguousarray(taken, dtype)
@@ -294,23 +361,23 @@ class Plan:
     Parameters
     ----------
     layers : list of (n_in, n_out, activation, has_bias)
-    weights, velocity : (P,) arrays, for each layer W (row-major) and then b; velocity None without momentum
-    batch_size : most rows of a step
+    weights, velocity, square : (P,) arrays, for each layer W (row-major) and then b; None where the optimiser has none
+    batch_size : most rows of a batch
     loss : number of the loss
     n_threads : threads of each call, may be changed
+    recipe : Recipe, or None
     """
 
-    def __init__(self, layers, weights, velocity, batch_size, loss, n_threads):
-        self.weights, self.velocity, self.batch_size = weights, velocity, batch_size
-        self.loss, self.n_threads, self.done = loss, n_threads, 0
-        self._gradients = np.empty_like(weights)
-        self.layers = []
-        for (w, b, activation), (dw, db, _) in zip(_views(layers, weights), _views(layers, self._gradients), strict=True):
-            y, dz = np.empty((2, batch_size, len(w)), weights.dtype)
-            keep = np.empty_like(y) if keeps_input(activation) else None
-            self.layers.append((w, b, dw, db, activation, y, keep, dz))
+    def __init__(self, layers, weights, velocity, batch_size, loss, n_threads, square=None, recipe=None):
+        self.weights, self.velocity, self.square, self.batch_size = weights, velocity, square, batch_size
+        self.loss, self.n_threads, self.done, self.penalty = loss, n_threads, 0, 0.0
+        self.recipe = check(recipe, layers, loss)
+        self.layers, self._gradients = layers, np.zeros_like(weights)
+        self._views, self._slopes = _views(layers, weights), _views(layers, self._gradients)
 
-    def run(self, x, target, order, first, last, sgd, gradients=None, total=0.0):
+    def run(
+        self, x, target, order, first, last, optimizer, gradients=None, total=0.0, step=0, schedule=None, sample_weight=None
+    ):
         """Steps over the rows order[first:last] (all of them in order if None), ``batch_size`` at a time, the last one shorter.
 
         Returns
@@ -320,41 +387,187 @@ class Plan:
         total : float
             The argument, plus the loss times rows of each step.
         """
-        dtype, self.done = self.weights.dtype, 0
-        for start in range(first, last, self.batch_size):
-            stop = min(start + self.batch_size, last)
-            rows = slice(start, stop) if order is None else order[start:stop]
-            batch = _batch(x, rows, dtype)
+        self.done, self.penalty, size = 0, 0.0, self.batch_size * self.recipe.accumulate
+        for number, start in enumerate(range(first, last, size)):
+            stop = min(start + size, last)
+            rows = np.arange(start, stop) if order is None else order[start:stop]
+            rates, factor = optimizer, 1.0
+            if schedule is not None:
+                lr, momentum, factor = map(float, schedule[number])
+                rates = (optimizer[0], lr, momentum, *optimizer[3:])
             with np.errstate(over="ignore", invalid="ignore"):
-                value = self._step(batch, batch if target is x else _batch(target, rows, dtype), sgd)
-            if value is None:
-                return start - first, total
+                value, penalty = self._gradient(x, target, rows, step + number, factor, sample_weight)
+                if not math.isfinite(value) or not self._update(rates, step + number):
+                    return start - first, total
             self.done = stop - first
             total += value * (stop - start)
+            self.penalty += penalty * (stop - start)
             if gradients is not None:
                 gradients[...] = self._gradients
         return last - first, total
 
-    def _step(self, x, target, hyperparameters):
-        n, inputs, kepts = len(x), [x], []
-        for w, b, _, _, activation, y, keep, _ in self.layers:
-            keep = None if keep is None else keep[:n]
-            linear(inputs[-1], w, b, activation, y[:n], keep, self.n_threads)
-            inputs.append(y[:n])
-            kepts.append(y[:n] if keep is None else keep)
-        *_, activation, _, _, dz = self.layers[-1]
-        dz = dz[:n]
-        value = loss(self.loss, inputs[-1], target, dz, self.n_threads)
-        if not math.isfinite(value):
-            return None
-        differentiate(activation, kepts[-1], dz, dz, self.n_threads)
-        for i in reversed(range(len(self.layers))):
-            w, _, dw, db, *_ = self.layers[i]
-            linear_grad_weight(dz, inputs[i], dw, db, self.n_threads)
-            if i > 0:
-                *_, activation, _, _, below = self.layers[i - 1]
-                linear_grad_input(dz, w, activation, kepts[i - 1], below[:n], self.n_threads)
-                dz = below[:n]
-        lr, momentum, nesterov, decay = hyperparameters
-        taken = sgd(self.weights, self._gradients, self.velocity, lr, momentum, nesterov, decay, self.n_threads)
-        return value if taken else None
+    def _update(self, rates, step):
+        """One update with the gradient of the step, clipped."""
+        g = self._gradients
+        if self.recipe.clip_norm < math.inf:
+            norm = math.sqrt(float(np.sum(np.square(g, dtype=np.float64))))
+            g = g * g.dtype.type(min(self.recipe.clip_norm / (norm + 1e-6), 1))
+        if self.recipe.clip_value < math.inf:
+            g = np.clip(g, -self.recipe.clip_value, self.recipe.clip_value)
+        taken = update(self.weights, g, self.velocity, self.square, rates, step, self.n_threads)
+        self._tie(self.weights)
+        return taken
+
+    def _tie(self, flat):
+        """Give the upper half of the layers the transposed weights of the lower half."""
+        views = _views(self.layers, flat)
+        for (below, _, _), (above, _, _) in zip(views[: len(views) // 2], views[::-1], strict=False) if self.recipe.tied else ():
+            above[...] = below.T
+
+    def _gradient(self, x, target, rows, step, factor, sample_weight):
+        """The gradient of a step, batch after batch; its loss, and the part of that which is penalties."""
+        recipe, dtype, n_out = self.recipe, self.weights.dtype, self.layers[-1][1]
+        self._tie(self.weights)
+        own_target = target is x
+        goals = [_batch(target, rows, dtype)[:, :n_out]]
+        divisor = len(rows) / recipe.scale if recipe.scale else _divisor(self.loss, len(rows), n_out)
+        if recipe.missing and not recipe.scale and self.loss not in PER_SAMPLE:
+            divisor = max(int(np.sum(~np.isnan(goals[0]))), 1)
+        self._gradients[...] = 0
+        value = penalty = 0.0
+        for start in range(0, len(rows), self.batch_size):
+            part = rows[start : start + self.batch_size]
+            inputs = _batch(x, part, dtype)
+            goal = inputs[:, :n_out] if own_target else _batch(target, part, dtype)
+            weight = None if sample_weight is None else sample_weight[part]
+            sums, pull = self._pass(inputs, goal, own_target, (step, start), divisor, len(rows), factor, weight)
+            value, penalty = value + sums / divisor + pull / len(rows), penalty + pull / len(rows)
+        return value, penalty
+
+    def _pass(self, x, goal, own_target, place, divisor, step_rows, factor, sample_weight):
+        """Forward and backward of a batch: adds to the gradient; returns the sums of the loss and of the penalties."""
+        recipe, n = self.recipe, len(x)
+        x, goal = self._disturbed(x, goal, own_target, place)
+        inputs, kepts, gates, pulls, pull = [x], [], [], [], 0.0
+        for l, (w, b, activation) in enumerate(self._views):
+            z = np.empty((n, len(w)), x.dtype)
+            keep = np.empty_like(z) if keeps_input(activation) else None
+            linear(inputs[-1], w, b, activation, z, keep, self.n_threads)
+            kepts.append(z if keep is None else keep)
+            y, gate = self._gated(l, z, place)
+            at_code, backward = self._code(l, y, kepts[-1], x, place, step_rows, factor)
+            pull += at_code
+            inputs.append(backward.pop() if backward else y)
+            gates.append(gate)
+            pulls.append(backward.pop() if backward else None)
+        sums, dy = _terms(self.loss, inputs[-1], goal, recipe.feature_weight, recipe.missing)
+        if sample_weight is not None:
+            sums, dy = sums * sample_weight, dy * sample_weight[:, None].astype(dy.dtype)
+        dy = dy * x.dtype.type(1 / divisor)
+        for l in reversed(range(len(self._views))):
+            w, _, activation = self._views[l]
+            if pulls[l] is not None:
+                dy = pulls[l](dy)
+            if gates[l] is not None:
+                dy = dy * gates[l]
+            dz = np.empty((n, len(w)), x.dtype)
+            differentiate(activation, kepts[l], np.ascontiguousarray(dy), dz, self.n_threads)
+            if l == 0 and recipe.contractive:
+                pull += self._contract(kepts[0], dz, step_rows, factor)
+            self._add(l, dz, inputs[l])
+            dy = dz @ w
+        return float(np.sum(sums)), pull
+
+    def _add(self, l, dz, x):
+        """Add to the gradient of a layer, or for tied weights to that of the layer whose weights it has."""
+        dw, db, _ = self._slopes[l]
+        if self.recipe.tied and l >= len(self._slopes) // 2:
+            self._slopes[len(self._slopes) - 1 - l][0][...] += x.T @ dz
+        else:
+            dw += dz.T @ x
+        if db is not None:
+            db += dz.sum(axis=0)
+
+    # What a recipe adds. ``place``: the step, and the first sample's place in it.
+
+    def _uniform(self, place, stream, like):
+        return noise.uniform(self.recipe.key, place[0], stream, place[1], *like.shape, like.dtype)
+
+    def _normal(self, place, stream, like):
+        return noise.normal(self.recipe.key, place[0], stream, place[1], *like.shape, like.dtype)
+
+    def _disturbed(self, x, goal, own_target, place):
+        """The input with noise and without NaN, and the target."""
+        kind, level, real = self.recipe.noise, self.recipe.level, x.dtype.type
+        if self.recipe.missing:
+            x = np.where(np.isnan(x), 0, x)
+        if kind is not None:
+            whole, x = x, x[:, : x.shape[1] - self.recipe.condition]
+            if kind == "gaussian":
+                x = x + real(level) * self._normal(place, 0, x)
+            else:
+                u = self._uniform(place, 0, x)
+                if kind == "masking":
+                    x = np.where(u < real(level), 0, x)
+                elif kind == "dropout":
+                    x = np.where(u < real(level), 0, x * real(1 / (1 - level)))
+                elif kind == "salt_and_pepper":
+                    x = np.where(u < real(level), u < real(level / 2), x).astype(x.dtype)
+                else:
+                    x = (u < x).astype(x.dtype)
+            x = np.concatenate([x, whole[:, x.shape[1] :]], axis=1)
+            if kind == "binarize" and own_target:
+                goal = x[:, : goal.shape[1]]
+        return np.ascontiguousarray(x), goal
+
+    def _gated(self, l, y, place):
+        """A layer's outputs after top_k and dropout, and the factors, or None."""
+        recipe, gate = self.recipe, None
+        if recipe.top_k and l == recipe.code:
+            gate = (y >= np.partition(y, -recipe.top_k, axis=1)[:, -recipe.top_k, None]).astype(y.dtype)
+        if recipe.dropout and l < len(recipe.dropout) and recipe.dropout[l]:
+            p = recipe.dropout[l]
+            kept = np.where(self._uniform(place, 2 * l + 1, y) < y.dtype.type(p), 0, y.dtype.type(1 / (1 - p)))
+            gate = kept if gate is None else gate * kept
+        return (y, None) if gate is None else (y * gate, gate)
+
+    def _code(self, l, y, z, x, place, rows, factor):
+        """The penalties on the code (their sum over the batch), and [gradient by y from that by what follows, what follows]."""
+        recipe, real = self.recipe, y.dtype.type
+        if l != recipe.code:
+            return 0.0, []
+        if recipe.gaussian:
+            k, weight = y.shape[1] // 2, factor * recipe.kl_weight
+            mean, log_variance = y[:, :k], y[:, k:]
+            variance, deviation = np.exp(log_variance), np.exp(real(0.5) * log_variance)
+            eps = self._normal(place, 2 * l + 2, mean)
+            condition = x[:, x.shape[1] - recipe.condition :]
+            kl = 0.5 * np.sum(variance + mean * mean - 1 - log_variance, dtype=np.float64)
+            by_mean = real(weight / rows)
+
+            def drawn(dy):
+                dy = dy[:, :k]
+                half = real(0.5) * (dy * eps * deviation + by_mean * (variance - 1))
+                return np.concatenate([dy + by_mean * mean, half], axis=1)
+
+            return weight * kl, [drawn, np.concatenate([mean + deviation * eps, condition], axis=1)]
+        if recipe.l1:
+            weight, slope = factor * recipe.l1, real(factor * recipe.l1 / rows)
+            return weight * float(np.sum(np.abs(y), dtype=np.float64)), [lambda dy: dy + slope * np.sign(y), y]
+        if recipe.kl:
+            weight, rho = factor * recipe.kl, recipe.rho
+            mean = np.clip(np.mean(y, axis=0, dtype=np.float64), 1e-7, 1 - 1e-7)
+            kl = rho * np.log(rho / mean) + (1 - rho) * np.log((1 - rho) / (1 - mean))
+            slope = (weight / rows * ((1 - rho) / (1 - mean) - rho / mean)).astype(y.dtype)
+            return weight * len(y) * float(np.sum(kl)), [lambda dy: dy + slope, y]
+        return 0.0, []
+
+    def _contract(self, h, dz, rows, factor):
+        """The penalty of squared slopes f'(z) W, their sum over the batch; adds to dz and to the gradient of W."""
+        (w, _, activation), real = self._views[0], h.dtype.type
+        first, second = (h * (1 - h), 1 - 2 * h) if ACTIVATIONS[activation] == "sigmoid" else (1 - h * h, -2 * h)
+        weight, squares = factor * self.recipe.contractive, np.sum(w * w, axis=1)
+        dz += real(2 * weight / rows) * squares * (first * first * second)
+        total = np.sum(first * first, axis=0)
+        self._slopes[0][0][...] += real(2 * weight / rows) * total[:, None] * w
+        return weight * float(np.sum(squares * total, dtype=np.float64))
