@@ -125,7 +125,7 @@ def loss(loss, y, target, dy, n_threads):
     kernel = passes.loss(real, checks.loss(loss))
     if not y.size:
         return 0.0
-    divisor = reference._LOSS[LOSSES[loss]][2](*shape)
+    divisor = reference._divisor(loss, *shape)
     gradient, parts = cuda.to_device(y.ravel()), cuda.device_array(-(-y.size // passes.TERMS), real)
     passes.launch(kernel, len(parts), gradient, cuda.to_device(target.ravel()), real(1 / divisor), gradient, parts)
     total, failed = cuda.to_device(np.zeros(1)), cuda.to_device(np.full(1, -1))

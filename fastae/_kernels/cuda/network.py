@@ -12,12 +12,13 @@ Two streams. ``copies`` uploads a batch while ``steps`` computes with the one be
 """
 
 import threading
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .. import checks, reference
-from ..names import LOSSES, keeps_input
+from ..names import keeps_input
 from . import epilogues
 from .gemm import TILES, grid, multiply, threads, tile_of
 from .memory import Parameters, Staging, download, matrix, uploaded
@@ -50,7 +51,7 @@ class Plan:
         self.weights, self.velocity, self.batch_size, self.n_threads = weights, velocity, batch_size, n_threads
         self.layers, self.loss = checks.layers(layers, weights.size), checks.loss(loss)
         self._real = real = weights.dtype.type
-        self._divisor = reference._LOSS[LOSSES[loss]][2]
+        self._divisor = partial(reference._divisor, loss)
         self._running, self.done = threading.Lock(), 0
         self._copies, self._steps = cuda.stream(), cuda.stream()
         self._parameters = Parameters(self.layers, real)

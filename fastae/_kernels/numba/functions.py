@@ -28,7 +28,7 @@ compiled = njit(error_model="numpy", nogil=True)
 inlined = njit(error_model="numpy", nogil=True, inline="always")
 
 IDENTITY, RELU, LEAKY_RELU, ELU, SIGMOID, TANH, SOFTPLUS, GELU, SILU = range(len(ACTIVATIONS))
-HALF_SQUARED, MSE, BCE, BCE_WITH_LOGITS, MAE, HUBER, POISSON = range(len(LOSSES))
+HALF_SQUARED, MSE, BCE, BCE_WITH_LOGITS, MAE, HUBER, POISSON, MULTINOMIAL, COSINE = range(len(LOSSES))
 
 
 class _Single:
