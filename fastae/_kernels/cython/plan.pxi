@@ -13,6 +13,7 @@
 cdef enum:
     TINY = 16
     BLOCK = 96                      # a multiple of every MR and NR; 36 KB of float32
+    WATCHES_A_SECOND = 25           # so that Ctrl-C is soon noticed
     LOSS_FEATURES = 24              # whose outputs stay in L1 for the loss; a multiple of every MR, and of the loss's 8
 
 cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, inputs i0 to i1
@@ -66,6 +67,8 @@ cdef struct Training:
     double total, total_before      # sum of loss times rows, to which the steps add
     double penalty                  # the part of it that is penalties
     uint64_t step_before
+    void* plan                      # the Plan, where it has somebody who watches; else NULL
+    bint stop                       # who watches has had enough
     const double* schedule          # (steps, 3): lr, momentum, factor of penalties; or NULL
     void* sample_weight             # of all rows, or NULL
     uint64_t key                    # from here on a recipe, as recipe.py has it
@@ -97,6 +100,39 @@ cdef Py_ssize_t first_rectangle(const Training* p, int member, int size) noexcep
     while q < p.n_rectangles and p.rectangles[q].before * size < p.n_weights * member:
         q += 1
     return q if member < size else p.n_rectangles
+
+
+cdef struct Watch:                  # when the watcher is called next
+    double called, looked           # seconds
+    Py_ssize_t interval, left       # steps from look to look at the clock, and until the next
+
+
+cdef inline double seconds() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return now.tv_sec + 1e-9 * now.tv_nsec
+
+
+cdef bint watched(Training* p, Watch* watch, Py_ssize_t rows) noexcept nogil:
+    """Calls the watcher, if it is time; whether it has had enough. Of a step that takes less than the clock, only some look at it."""
+    cdef double now
+    watch.left -= 1
+    if p.plan == NULL or watch.left > 0:
+        return False
+    now = seconds()
+    if now - watch.looked < 0.001:
+        watch.interval *= 2
+    elif now - watch.looked > 0.004 and watch.interval > 1:
+        watch.interval //= 2
+    watch.looked, watch.left = now, watch.interval
+    if now - watch.called < 1.0 / WATCHES_A_SECOND:
+        return False
+    watch.called = now
+    return call_watcher(p, rows)
+
+
+cdef bint call_watcher(Training* p, Py_ssize_t rows) noexcept with gil:
+    return (<Plan>p.plan).call_watcher(rows)
 
 
 cdef void begin(const Training* p, Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
@@ -168,6 +204,7 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
     cdef real* space = <real*>align(room)
     cdef real* dw = space + TILE_ELEMENTS           # a tile of gradients, or the biases of a rectangle; another tile
     cdef Step step
+    cdef Watch watch = Watch(seconds(), seconds(), 1, 1)
     exchange_all[real](p, q0, q1, True, NULL)
     meet(team)
     while start < last:
@@ -207,8 +244,11 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
                 step.rule.factor = clip_factor(p)
             finite = apply[real](p, &step, q0, q1, NULL)
         p.finite[member] = finite
+        if member == 0:
+            p.stop = watched(p, &watch, start - p.first)
         meet(team)
         if not all_true(p.finite, team.size):
+            p.stop = False
             return start
         start = end
         value += penalty
@@ -216,14 +256,17 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
         total_penalty += penalty * step.rows
         if member == 0:
             p.total, p.penalty = total, total_penalty
+        if p.stop:
+            break
     return start
 
 
 cdef void train(Training* p, Team* team, int member, real* _) noexcept nogil:
     cdef Py_ssize_t reached = steps[real](p, p.last, team, member, NULL)
-    if reached < p.last:                            # the weights are lost: take the good steps again, to the same bits
-        meet(team)
-        steps[real](p, reached, team, member, NULL)
+    cdef bint stopped = p.stop
+    meet(team)
+    if reached < p.last and not stopped:            # the weights are lost: take the good steps again, to the same bits
+        reached = steps[real](p, reached, team, member, NULL)
     exchange_all[real](p, first_rectangle(p, member, team.size), first_rectangle(p, member + 1, team.size), False, NULL)
     if member == 0:
         p.done = reached - p.first
@@ -248,7 +291,8 @@ cdef class Plan:
     cdef public int n_threads
     cdef public Py_ssize_t done
     cdef readonly double penalty
-    cdef object recipe
+    cdef public object watch            # watch(rows, total), called now and then in a run, which ends where it raises; or None
+    cdef object recipe, error
 
     def __cinit__(self, layers, cnp.ndarray weights, velocity, Py_ssize_t batch_size, int loss, int n_threads, square=None,
                   recipe=None):
@@ -461,6 +505,15 @@ cdef class Plan:
         t.has_goal = t.copies_target or not t.is_target_input
         return 0
 
+    cdef bint call_watcher(self, Py_ssize_t rows) noexcept:
+        """Whether the run is to end."""
+        try:
+            self.watch(rows, self.t.total)
+        except BaseException as error:
+            self.error = error
+            return True
+        return False
+
     def run(self, x, target, order, Py_ssize_t first, Py_ssize_t last, optimizer, gradients=None, double total=0.0,
             uint64_t step=0, schedule=None, sample_weight=None):
         """Steps over the rows order[first:last]; see README.md."""
@@ -469,7 +522,7 @@ cdef class Plan:
             raise RuntimeError("this plan is running in another thread; each thread needs a trainer and a model of its own")
         self.set_run(x, target, order, first, last, optimizer, gradients, schedule, sample_weight)
         t.first, t.last, t.done, t.total, t.total_before, t.penalty = first, last, 0, total, total, 0
-        t.step_before = step
+        t.step_before, t.stop, t.plan, self.error = step, False, NULL if self.watch is None else <void*>self, None
         # A barrier takes some tenths of a microsecond, waking the other threads for the run some tens.
         cdef double work = 6.0 * t.n_weights * min(t.batch_size, last - first), run = 6.0 * t.n_weights * (last - first)
         cdef int n_threads = 1 if t.tiny else team_size(run, team_size(8 * work, self.n_threads))
@@ -484,6 +537,9 @@ cdef class Plan:
             run_team(train_team, t, n_threads)
         self.busy = False
         self.done, self.penalty = t.done, t.penalty
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
         return t.done, t.total
 
 
