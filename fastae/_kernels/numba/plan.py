@@ -132,7 +132,7 @@ class Plan:
             try:
                 threads.run(self._entry, job.ctypes.data, n_threads)
             finally:
-                self.done = job["done"][0]
+                self.done, self.total = job["done"][0], float(job["total"][0])
             return int(self.done), float(job["total"][0])
 
 
