@@ -5,6 +5,7 @@ __version__ = "0.1.0"
 from . import datasets, ops
 from .autoencoder import Autoencoder
 from .functions import activation, loss
+from .history import DivergenceError, History
 from .layers import Linear, Sequential
 from .models import (
     ConditionalVariationalAutoencoder,
@@ -19,7 +20,7 @@ from .models import (
 from .optim import SGD, Adam, AdamW, RMSprop
 from .persistence import load, save
 from .settings import get_backend, get_num_threads, register_threadpoolctl, set_backend, set_num_threads, show_versions
-from .trainer import DivergenceError, History, Trainer
+from .trainer import Trainer
 
 __all__ = [
     "SGD",
