@@ -25,9 +25,10 @@ MATRIX = np.dtype([("data", _N), ("stride", _N)])
 SOURCE = np.dtype([("data", _N), ("row_stride", _N), ("column_stride", _N), ("row_bytes", _N), ("kind", _N)])
 UINT8, FLOAT32, FLOAT64 = range(3)  # kinds
 LAYER = np.dtype(
-    [(name, _N) for name in ("n_in", "n_out", "activation", "keeps_input", "weight_at", "bias_at", "bias", "bias_velocity")]
-    + [(name, MATRIX) for name in ("weight", "velocity", "turned", "turned_velocity", "x", "y", "x_rows", "y_rows")]
-    + [(name, MATRIX) for name in ("kept", "kept_rows", "dz", "dz_rows")]
+    [(name, _N) for name in ("n_in", "n_out", "activation", "keeps_input", "weight_at", "bias_at")]
+    + [(name, _N) for name in ("bias", "bias_velocity", "bias_square")]
+    + [(name, MATRIX) for name in ("weight", "velocity", "square", "turned", "turned_velocity", "turned_square")]
+    + [(name, MATRIX) for name in ("x", "y", "x_rows", "y_rows", "kept", "kept_rows", "dz", "dz_rows")]
 )
 _LAYER_BYTES = LAYER.itemsize
 

@@ -5,9 +5,11 @@ import threading
 import numpy as np
 
 from .. import checks
-from ..names import keeps_input
+from ..names import WHOLE_ROW, keeps_input
+from ..recipe import check
 from . import team as threads
 from .backward import BLOCK, LOSS_FEATURES, RECTANGLE, TRAINING
+from .elementwise import rates_record
 from .entries import entry
 from .inference import DESK, PASSAGE
 from .machine import MR, NV, VECTOR_BYTES
@@ -38,22 +40,27 @@ def rectangles_of(layers):
 class Plan:
     """Buffers and loops for training one network; the same as ``reference.Plan``, compiled by Numba."""
 
-    def __init__(self, layers, weights, velocity, batch_size, loss, n_threads):
-        checks.plan(weights, velocity, batch_size)
+    def __init__(self, layers, weights, velocity, batch_size, loss, n_threads, square=None, recipe=None):
+        checks.plan(weights, velocity, batch_size, square)
         self.batch_size, self.n_threads = batch_size, n_threads
-        self._shapes = checks.layers(layers, weights.size, defined(VALUE, weights.dtype))
-        self._weights, self._velocity = weights, velocity
+        self._shapes = checks.layers(layers, weights.size, defined(VALUE, weights.dtype), chained=False)
+        checks.loss(loss, defined(TERMS, weights.dtype))
+        self.recipe = check(recipe, self._shapes, loss)
+        if self.recipe.in_blocks or self.recipe.unfused or loss in WHOLE_ROW:
+            raise NotImplementedError("recipes are not in the numba backend; take backend='cython' or 'numpy'")
+        self._weights, self._velocity, self._square = weights, velocity, square
         self._running = threading.Lock()
-        self._members, self._arena, self._block_arena, self.done = 0, Arena(), None, 0
+        self._members, self._arena, self._block_arena, self.done, self.penalty = 0, Arena(), None, 0, 0.0
         self._job = np.zeros(1, TRAINING)
-        self._lay_out(checks.loss(loss, defined(TERMS, weights.dtype)))
+        self._lay_out(loss)
         self._entry = entry("train_tiny" if self._tiny else "train", weights.dtype)
 
     def _lay_out(self, loss):
         """The buffers that all members share."""
         job, shapes, rows, arena = self._job, self._shapes, self.batch_size, self._arena
         size, few = self._weights.itemsize, min(rows, MANY)
-        momentum, own = self._velocity is not None, loss >= OWN_LOSS or any(s[2] >= OWN_ACTIVATION for s in shapes)
+        states = {"velocity": self._velocity, "square": self._square}
+        own = loss >= OWN_LOSS or any(s[2] >= OWN_ACTIVATION for s in shapes)
         tiny = self._tiny = rows < MANY and not own and all(max(s[:2]) <= TINY for s in shapes)
         widths = [shapes[0][0], *(s[1] for s in shapes)]
         rectangles = rectangles_of(shapes)
@@ -66,11 +73,11 @@ class Plan:
             layer["weight_at"], layer["bias_at"] = at, at + n_in * n_out if has_bias else -1
             at += (n_in + bool(has_bias)) * n_out
             layer["weight"], layer["bias"] = arena.matrix(n_out, n_in, size), arena.matrix(1, n_out, size)[0]
-            layer["velocity"], layer["bias_velocity"] = nothing, 0
-            if momentum:
-                layer["velocity"], layer["bias_velocity"] = arena.matrix(n_out, n_in, size), arena.matrix(1, n_out, size)[0]
             layer["turned"] = arena.matrix(n_in, n_out, size) if tiny else nothing
-            layer["turned_velocity"] = arena.matrix(n_in, n_out, size) if tiny and momentum else nothing
+            for name, state in states.items():
+                if state is not None:
+                    layer[name], layer[f"bias_{name}"] = arena.matrix(n_out, n_in, size), arena.matrix(1, n_out, size)[0]
+                    layer[f"turned_{name}"] = arena.matrix(n_in, n_out, size) if tiny else nothing
             layer["x_rows"], layer["y_rows"] = x_rows, arena.matrix(rows if l < len(shapes) - 1 else few, n_out, size)
             layer["dz"], layer["dz_rows"] = arena.matrix(n_out, rows, size), arena.matrix(few, n_out, size)
             layer["keeps_input"] = keeps_input(activation)
@@ -83,8 +90,10 @@ class Plan:
         job["rectangles"], array = arena.records(len(rectangles), RECTANGLE)
         array[:] = rectangles
         job["n_layers"], job["n_rectangles"], job["batch_size"], job["loss"] = len(shapes), len(rectangles), rows, loss
-        job["n_weights"], job["widest"] = self._weights.size, max(widths)
-        job["weights"], job["velocity"] = self._weights.ctypes.data, self._velocity.ctypes.data if momentum else 0
+        job["scale"], job["n_weights"], job["widest"] = self.recipe.scale, self._weights.size, max(widths)
+        job["weights"] = self._weights.ctypes.data
+        for name, state in states.items():
+            job[name] = 0 if state is None else state.ctypes.data
         self._layers = layers
 
     def _lay_out_blocks(self, members):
@@ -104,7 +113,9 @@ class Plan:
             targets[m] = arena.matrix(shapes[-1][1], samples, size)
         self._members = members
 
-    def run(self, x, target, order, first, last, sgd, gradients=None, total=0.0):
+    def run(
+        self, x, target, order, first, last, optimizer, gradients=None, total=0.0, step=0, schedule=None, sample_weight=None
+    ):
         """Steps over the rows order[first:last]; see README.md."""
         job, P = self._job, self._weights.size
         n_in, n_out = self._shapes[0][0], self._shapes[-1][1]
@@ -113,20 +124,21 @@ class Plan:
         checks.rows(order, first, last, len(x))
         if gradients is not None:
             checks.writable(gradients, self._weights.dtype, P)
-        lr, momentum, nesterov, weight_decay = sgd
-        if momentum != 0 and self._velocity is None:
-            raise ValueError(f"momentum {momentum} needs a plan with a velocity")
+        checks.optimizer(optimizer, self._velocity, self._square)
+        if schedule is not None:
+            checks.schedule(schedule, -(-(last - first) // self.batch_size), self._velocity)
         if self._running.locked():
             raise RuntimeError("this plan is running in another thread; each thread needs a trainer and a model of its own")
         with self._running:
-            step, run = (6.0 * P * n for n in (min(self.batch_size, last - first), last - first))
-            n_threads = 1 if self._tiny else threads.team_size(run, threads.team_size(BARRIERS * step, self.n_threads))
+            once, run = (6.0 * P * n for n in (min(self.batch_size, last - first), last - first))
+            n_threads = 1 if self._tiny else threads.team_size(run, threads.team_size(BARRIERS * once, self.n_threads))
             if n_threads > self._members:
                 self._lay_out_blocks(n_threads)
             job["x_source"], job["target_source"], job["is_target_input"] = source_of(x), source_of(target), target is x
             job["order"], job["first"], job["last"] = 0 if order is None else order.ctypes.data, first, last
             job["gradients"] = 0 if gradients is None else gradients.ctypes.data
-            job["sgd"] = lr, momentum, weight_decay, nesterov
+            job["optimizer"] = job["rates"] = rates_record(optimizer, self.recipe.clip_value)
+            job["step"], job["schedule"] = step, 0 if schedule is None else schedule.ctypes.data
             job["total"] = job["before"] = total
             job["done"] = 0
             try:

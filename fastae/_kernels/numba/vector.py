@@ -393,6 +393,16 @@ def absolute(typing, v):
 
 
 @intrinsic
+def square_root(typing, v):
+    """The square root of each lane."""
+
+    def build(context, builder, sig, values):
+        return call(builder, f"llvm.sqrt.{suffix(llvm(v))}", llvm(v), values[0])
+
+    return v(v), build
+
+
+@intrinsic
 def copy_sign(typing, magnitude, sign):
     """|magnitude| with another's sign."""
 
