@@ -99,3 +99,127 @@ def test_plan_by_optimizer(compiled, clip_value, optimizer, middle, batch, dtype
         results.append([np.array([total, again[1]]), w, g, *(a for a in (v, s) if a is not None)])
     for got, expected in zip(*results, strict=True):
         np.testing.assert_allclose(got, expected, rtol=0, atol=512 * float(np.finfo(dtype).eps))
+
+
+# ---- recipes ---------------------------------------------------------------------------------------------------------
+
+KEY = 0x1234_5678_9ABC_DEF0
+CASES = {  # the recipe's fields, a loss; what the data are, other than numbers from 0 to 1
+    "plain": ({}, "mse", ()),
+    "gaussian noise": ({"noise": "gaussian", "level": 0.3}, "mse", ()),
+    "masking": ({"noise": "masking", "level": 0.3}, "mse", ()),
+    "salt and pepper": ({"noise": "salt_and_pepper", "level": 0.3}, "mse", ()),
+    "dropped input": ({"noise": "dropout", "level": 0.3}, "mse", ()),
+    "binarize": ({"noise": "binarize"}, "bce_with_logits", ()),
+    "binarize, target apart": ({"noise": "binarize"}, "mse", ("target",)),
+    "dropout": ({"dropout": (0.2, 0.0, 0.4)}, "mse", ()),
+    "top_k": ({"code": 1, "top_k": 2}, "mse", ()),
+    "top_k and dropout": ({"code": 1, "top_k": 3, "dropout": (0.1, 0.2, 0.3)}, "mse", ()),
+    "l1": ({"code": 1, "l1": 0.3}, "mse", ()),
+    "kl": ({"code": 1, "kl": 0.3, "rho": 0.1}, "mse", ()),
+    "kl and dropout": ({"code": 1, "kl": 0.3, "rho": 0.1, "dropout": (0.1, 0.2, 0.3)}, "mse", ()),
+    "variational": ({"code": 1, "gaussian": True, "kl_weight": 0.7, "scale": 1.0}, "bce_with_logits", ()),
+    "conditional": ({"code": 1, "gaussian": True, "condition": 2, "noise": "binarize", "scale": 1.0}, "bce_with_logits", ()),
+    "conditional, mean": ({"code": 1, "gaussian": True, "condition": 5, "noise": "masking", "level": 0.2}, "mse", ()),
+    "contractive": ({"contractive": 0.4}, "mse", ()),
+    "contractive and dropout": ({"contractive": 0.4, "dropout": (0.4, 0.0, 0.0)}, "mse", ()),
+    "tied": ({"tied": True}, "mse", ()),
+    "tied and dropout": ({"tied": True, "dropout": (0.2, 0.0, 0.1)}, "mse", ()),
+    "missing": ({"missing": True}, "mse", ("nan",)),
+    "missing, target apart": ({"missing": True}, "mae", ("nan", "target")),
+    "missing, scaled": ({"missing": True, "scale": 2.0}, "huber", ("nan",)),
+    "feature weights": ({"feature_weight": True}, "poisson", ()),
+    "sample weights": ({}, "mse", ("weights",)),
+    "sample weights, noise": ({"noise": "masking", "level": 0.1}, "mse", ("weights",)),
+    "multinomial": ({}, "multinomial", ("target", "weights")),
+    "cosine": ({}, "cosine", ("target",)),
+    "clip_norm": ({"clip_norm": 0.05}, "half_squared", ()),
+    "clip_norm and clip_value": ({"clip_norm": 0.5, "clip_value": 0.01}, "half_squared", ()),
+    "accumulate": ({"accumulate": 2, "clip_norm": 0.1}, "half_squared", ()),
+    "accumulate, missing": ({"accumulate": 3, "missing": True, "dropout": (0.1, 0.1, 0.1)}, "mse", ("nan", "weights")),
+    "accumulate, kl": ({"accumulate": 2, "code": 1, "kl": 0.2}, "mse", ()),
+    "all": (
+        {
+            "noise": "masking", "level": 0.2, "dropout": (0.1, 0.2, 0.3), "code": 1, "top_k": 3, "l1": 0.1, "tied": True,
+            "contractive": 0.2, "missing": True, "accumulate": 2, "feature_weight": True, "clip_norm": 1.0, "clip_value": 0.1,
+        },
+        "mse",
+        ("nan", "weights"),
+    ),
+}  # fmt: skip
+each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+
+
+def problem_of(case, rows, rng, widths=(7, 6, 4)):
+    """Layers, recipe, loss, x, target (None: x) and weights of samples, in float32 where they are numbers."""
+    fields, loss, data = case
+    n, hidden, code = widths
+    gaussian, condition = fields.get("gaussian", False), fields.get("condition", 0)
+    last = "identity"
+    layers = [
+        (n, hidden, A("tanh"), True),
+        (hidden, 2 * code if gaussian else code, A("identity" if gaussian else "sigmoid"), True),
+        (code + condition, hidden, A("gelu"), not fields.get("tied")),
+        (hidden, n - condition, A(last), True),
+    ]
+    fields = {"key": KEY, **fields}
+    if "feature_weight" in fields:
+        fields["feature_weight"] = rng.random(n - condition).astype("float32")
+    x, target = rng.random((rows, n)).astype("float32"), None
+    if "target" in data:
+        target = rng.integers(0, 4, (rows, n)).astype("float32") + np.float32(0.25)
+    if "nan" in data:
+        for a in (x, target):
+            if a is not None:
+                a[rng.random(a.shape) < 0.3] = np.nan
+    return layers, Recipe(**fields), L(loss), x, target, rng.random(rows).astype("float32") if "weights" in data else None
+
+
+def train(module, problem, start, dtype, batch, n_threads=1, optimizer=RATES["sgd"], order=None):
+    """Two runs: loss and its penalties, weights, means and gradients."""
+    layers, recipe, loss, x, target, sample_weight = problem
+    real = np.dtype(dtype)
+    w = start.astype(real)
+    g, (v, s) = np.zeros_like(w), states(optimizer, w, real)
+    if recipe.feature_weight is not None:
+        recipe = recipe._replace(feature_weight=recipe.feature_weight.astype(real))
+    plan = module.Plan(layers, w, v, batch, loss, n_threads, s, recipe)
+    sample_weight = None if sample_weight is None else sample_weight.astype(real)
+    steps, results = -(-len(x) // (batch * recipe.accumulate)), []
+    schedule = np.column_stack([np.full(steps, optimizer[1]), np.full(steps, optimizer[2]), np.linspace(0.5, 2, steps)])
+    for step, rates in ((3, None), (2**32 - 1, schedule)):
+        rows, total = plan.run(
+            x, x if target is None else target, order, 0, len(x), optimizer, g, 0.0, step, rates, sample_weight
+        )  # fmt: skip
+        assert rows == len(x)
+        results += [np.array([total, plan.penalty]) / len(x), g.copy()]
+    return [*results, w, *(a[own_weights(layers, recipe)] for a in (v, s) if a is not None)]
+
+
+def own_weights(layers, recipe):
+    """Which of the flat weights are of their layer alone; of others nothing is said of the running means."""
+    halves = [recipe.tied and 2 * place >= len(layers) for place in range(len(layers))]
+    parts = [[not h] * n_in * n_out + [True] * (n_out * b) for h, (n_in, n_out, _, b) in zip(halves, layers, strict=True)]
+    return np.concatenate(parts).astype(bool)
+
+
+def weights_for(problem, rng):
+    layers, recipe = problem[:2]
+    start = weights_of(layers, rng).astype("float32")
+    if recipe.tied:
+        reference.Plan(layers, start, None, 1, 0, 1, None, recipe)._tie(start)
+    return start
+
+
+@DTYPES
+@pytest.mark.parametrize("batch", [1, 5, 16, 23, 128, 300])
+@each_case
+def test_recipe(compiled, case, batch, dtype, rng):
+    problem = problem_of(case, 2 * batch + 3, rng)
+    start, order = weights_for(problem, rng), rng.permutation(2 * batch + 3)
+    results = [
+        train(module, problem, start, real, batch, order=order) for module, real in ((compiled, dtype), (reference, "float64"))
+    ]
+    close = 1e-9 if dtype == "float64" else 2e-4
+    for got, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=0, atol=close * max(1.0, np.abs(expected).max()))

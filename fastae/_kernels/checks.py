@@ -110,12 +110,29 @@ def plan(weights, velocity, batch_size, square=None):
             writable(state, weights.dtype, weights.size)
     if batch_size < 1:
         raise ValueError(f"a batch holds at least one row, got {batch_size}")
+    return weights
 
 
 def source(x, width):
-    """Samples: a matrix of float32, float64 or uint8, any strides."""
+    """Samples: a matrix of float32, float64 or uint8, any strides, or scipy's CSR of these."""
+    if hasattr(x, "indptr"):
+        return _sparse(x, width)
     if ndarray(x, _SOURCES).ndim != 2 or x.shape[1] != width:
         raise ValueError(f"a matrix of {width} columns is needed, got shape {x.shape}")
+    return x
+
+
+def _sparse(x, width):
+    """A CSR matrix, recognised by its parts, of which what is stored out of range is left out."""
+    if getattr(x, "format", None) != "csr":
+        raise TypeError(f"a sparse matrix must be CSR, got {type(x).__name__}")
+    indices = [ndarray(part, (np.dtype("int32"), np.dtype("int64"))) for part in (x.indptr, x.indices)]
+    if x.shape[1] != width:
+        raise ValueError(f"a matrix of {width} columns is needed, got shape {x.shape}")
+    if indices[0].dtype != indices[1].dtype or not all(a.flags.c_contiguous for a in (*indices, ndarray(x.data, _SOURCES))):
+        raise TypeError("a CSR matrix takes contiguous arrays, and indices of one type")
+    if len(indices[0]) != x.shape[0] + 1 or len(indices[1]) < len(x.data):
+        raise ValueError(f"the arrays of a CSR matrix do not fit its shape {x.shape}")
     return x
 
 

@@ -35,7 +35,7 @@ TRAINING = np.dtype(
     [(name, _N) for name in ("is_target_input", "n_layers", "loss", "layers", "batch_size", "n_rectangles", "rectangles")]
     + [(name, _N) for name in ("n_weights", "widest", "weights", "velocity", "square", "gradients", "sample_loss", "ones")]
     + [(name, _N) for name in ("finite", "blocks", "targets", "rooms", "room_bytes", "order", "first", "last", "done")]
-    + [(name, _N) for name in ("step", "schedule")]
+    + [(name, _N) for name in ("step", "schedule", "recipe")]
     + [(name, MATRIX) for name in ("target_rows",)]
     + [(name, RATES) for name in ("optimizer", "rates")]
     + [(name, SOURCE) for name in ("x_source", "target_source")]
@@ -101,22 +101,24 @@ def forward_and_loss(p, layers, target, s0, s1, scale, room):
 
 @unit(LAYER, LAYER, INTEGER, INTEGER, POINTER)
 def input_gradient(layer, below, s0, samples, room):
-    """The dz of the layer below := (W^T dz) f'(kept), f the activation below, for a block of samples from column s0 of dz."""
+    """The dz of the layer below := (W^T dz) f'(kept), f the activation below unless it is left to a stage, for a block of
+    samples from column s0 of dz."""
     line = 64 // bytes_of(room)
     for i in range(0, layer.n_in, MR):
         mr, s = min(MR, layer.n_in - i), 0
         while s < samples:
             nv = panel(s, samples, room)
             w = nv * lanes(room)
+            weight = pointer(layer.weight.data, room) + i * layer.across
             dz, kept = at(below.dz, i, s0 + s, room), at(below.kept, i, s, room)
             if (i + 2 * MR - 1) // line != (i + MR - 1) // line:  # the next tile's weights lie in other lines: a part of them
                 for o in range(layer.n_out * s // samples, layer.n_out * (s + w) // samples):
                     prefetch(address_of(at(layer.weight, o, i + 2 * MR - 1, room)))
             sum_tile(
-                mr, nv, layer.n_out, at(layer.weight, 0, i, room), 1, layer.weight.stride, at(layer.dz, 0, s0 + s, room),
-                layer.dz.stride, zeros_behind(room), dz, below.dz.stride, room,
+                mr, nv, layer.n_out, weight, layer.across, layer.weight.stride, at(layer.dz, 0, s0 + s, room), layer.dz.stride,
+                zeros_behind(room), dz, below.dz.stride, room,
             )  # fmt: skip
-            differentiate_rows(below.activation, mr, w, kept, below.kept.stride, dz, below.dz.stride, dz, below.dz.stride)
+            differentiate_rows(below.slope, mr, w, kept, below.kept.stride, dz, below.dz.stride, dz, below.dz.stride)
             s += w
 
 

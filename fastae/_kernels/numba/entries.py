@@ -24,6 +24,7 @@ from .passes import losses as losses_member
 from .passes import sum_columns as columns_member
 from .passes import update_all as update_member
 from .passes import whole_losses as whole_losses_member
+from .recipes import train as train_recipe_member
 from .team import TEAM
 from .training import train as train_member
 from .training import train_tiny as train_tiny_member
@@ -40,6 +41,9 @@ def _functions(like):
 
     def train_tiny(job, team, member):
         train_tiny_member(record(job, TRAINING), record(team, TEAM), member, like)
+
+    def train_recipe(job, team, member):
+        train_recipe_member(record(job, TRAINING), record(team, TEAM), member, like)
 
     def infer(job, team, member):
         infer_member(record(job, PASSAGE), record(team, TEAM), member, like)
@@ -68,12 +72,12 @@ def _functions(like):
     def shuffle(job, team, member):
         permute(record(job, PLACES))
 
-    training = (train, train_tiny, infer)
+    training = (train, train_tiny, train_recipe, infer)
     passes = (multiply, elements, sum_columns, losses, whole_losses, update, measure, shuffle)
     return {f.__name__: f for f in (*training, *passes)}
 
 
-_GROUPS = {"train_tiny": "tiny", "whole_losses": "recipes"}  # of units
+_GROUPS = {"train_tiny": "tiny", "train_recipe": "recipes", "whole_losses": "recipes"}  # of units
 
 
 def _nogil(signature, **options):

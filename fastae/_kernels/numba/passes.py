@@ -4,10 +4,10 @@ import numpy as np
 
 from .elementwise import RATES, activate_rows, ceil_div, copy, differentiate_rows, load_upto, loss_rows, update
 from .functions import SGD, all_rates_of, any_step, compiled, keeps_mean, set_rates
+from .losses import whole_rows
 from .team import meet
 from .tile import fma_chain
 from .vector import every, full, lanes, number, pointer
-from .whole import whole_rows
 
 _N = np.int64
 ELEMENTS = np.dtype([(name, _N) for name in ("activation", "rows", "n", "kept", "source", "out")])

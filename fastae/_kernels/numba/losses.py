@@ -1,12 +1,69 @@
-"""Losses of whole rows: multinomial and cosine, whose terms need sums over all features of a sample first."""
+"""Losses that only recipes need: weighted ones, and those of whole rows, multinomial and cosine, whose terms need sums over
+all features of a sample first."""
 
 from .elementwise import copy, copy_padded, fill, padded
-from .functions import MULTINOMIAL, compiled, exp, log
+from .functions import MULTINOMIAL, add_loss, compiled, exp, log, loss_slope
 from .network import turn
+from .own import OWN_LOSS, TERMS, call_rows, own_rows
 from .unit import DOUBLES, INTEGER, POINTER, REAL, unit
-from .vector import address_of, converted, fma, full, lanes, lanes_below, load, pointer, square_root, store, where
+from .vector import (
+    address_of,
+    converted,
+    fma,
+    full,
+    lanes,
+    lanes_below,
+    load,
+    load_like,
+    number,
+    pointer,
+    room,
+    square_root,
+    store,
+    where,
+)
 
 LEAST = 1e-8  # of a norm, as in PyTorch
+
+
+@compiled
+def weights_at(weights, i, like):
+    """The weights of a vector of samples; 1 where there are none."""
+    return load(weights + i) if address_of(weights) != 0 else full(1, like)
+
+
+@unit(
+    INTEGER, INTEGER, INTEGER, POINTER, INTEGER, POINTER, INTEGER, REAL, INTEGER, POINTER, POINTER, POINTER, INTEGER, DOUBLES,
+    group="recipes",
+)  # fmt: skip
+def weighted_columns(
+    loss, features, n, y, ldy, target, ldt, scale, missing, feature_weight, weights, dy, ldd, sample_loss
+):  # fmt: skip
+    """The same as loss_columns, with a weight of each feature and sample (NULL: 1); missing: NaN in the target has no term."""
+    terms, slopes = room(16, y), room(16, y)
+    for i in range(0, n, lanes(y)):
+        inside, total = lanes_below(n - i, load(y)), load_like(sample_loss + i, load(y))
+        weight = weights_at(weights, i, load(y))
+        factor = weight * scale
+        for first in range(0, features, 8):
+            eight = full(0, weight)
+            for f in range(first, min(first + 8, features)):
+                u, t = load(y + (f * ldy + i)), load(target + (f * ldt + i))
+                if loss >= OWN_LOSS:
+                    given = (y + (f * ldy + i), target + (f * ldt + i), number(1.0, y), slopes, terms)
+                    call_rows(own_rows(TERMS, loss, y), lanes(y), given)
+                    term, slope = load(terms), load(slopes)
+                else:
+                    known = where(t == t, t, 0) if missing else t
+                    term, slope = add_loss(loss, u, known, full(0, u)), loss_slope(loss, u, known)
+                if missing:
+                    term, slope = where(t == t, term, 0), where(t == t, slope, 0)
+                if address_of(feature_weight) != 0:
+                    term, slope = term * feature_weight[f], slope * feature_weight[f]
+                store(dy + (f * ldd + i), where(inside, slope * factor, 0))
+                eight = eight + term
+            total = total + converted(eight, 1.0) * converted(weight, 1.0)
+        store(sample_loss + i, total)
 
 
 @compiled
@@ -60,9 +117,8 @@ def cosine(features, n, y, ldy, t, ldt, factor, dy, ldd):
 def whole_columns(loss, features, n, y, ldy, target, ldt, scale, weights, dy, ldd, sample_loss):
     """A sample a column: its loss, and dy := scale times its slope, both times the sample's weight (weights NULL: 1)."""
     for i in range(0, n, lanes(y)):
-        factor = full(scale, load(y))
-        weight = load(weights + i) if address_of(weights) != 0 else full(1, factor)
-        factor = factor * weight
+        weight = weights_at(weights, i, load(y))
+        factor = weight * scale
         if loss == MULTINOMIAL:
             value = multinomial(features, n - i, y + i, ldy, target + i, ldt, factor, dy + i, ldd)
         else:
