@@ -223,3 +223,93 @@ def test_recipe(compiled, case, batch, dtype, rng):
     close = 1e-9 if dtype == "float64" else 2e-4
     for got, expected in zip(*results, strict=True):
         np.testing.assert_allclose(got, expected, rtol=0, atol=close * max(1.0, np.abs(expected).max()))
+
+
+@DTYPES
+@pytest.mark.parametrize("optimizer", [RATES["sgd"], RATES["adam"]], ids=["sgd", "adam"])
+@each_case
+def test_recipe_gives_equal_bytes_on_any_number_of_threads(compiled, case, optimizer, dtype, rng):
+    """Work enough for three threads: several blocks of samples each, several rectangles of weights."""
+    problem = problem_of(case, 700, rng, (150, 101, 20))
+    start = weights_for(problem, rng)
+    for batch in (16, 300):
+        results = [
+            b"".join(a.tobytes() for a in train(compiled, problem, start, dtype, batch, n_threads, optimizer))
+            for n_threads in (1, 2, 3)
+        ]
+        assert [results[0] == other for other in results] == [True] * 3
+
+
+@each_case
+def test_wide_recipe(compiled, case, rng):
+    """More than a block of samples and of weights, and widths that are no multiple of a vector."""
+    problem = problem_of(case, 450, rng, (97, 131, 35))
+    start = weights_for(problem, rng)
+    results = [train(module, problem, start, "float64", 210, 2) for module in (compiled, reference)]
+    for got, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-9 * max(1.0, np.abs(expected).max()))
+
+
+@DTYPES
+@each_case
+def test_recipe_stops_before_a_step_that_is_not_finite(kernels, case, dtype, rng):
+    """The steps before it are taken, as if no more had been asked for; penalties are theirs."""
+    problem, batch = problem_of(case, 40, rng), 5
+    layers, recipe, loss, x, target, weight = problem
+    x[31] = np.inf
+    start, size = weights_for(problem, rng).astype(dtype), batch * recipe.accumulate
+    good = 30 // size * size
+    if recipe.feature_weight is not None:
+        recipe = recipe._replace(feature_weight=recipe.feature_weight.astype(dtype))
+    weight = None if weight is None else weight.astype(dtype)
+    if recipe.noise == "binarize":
+        return  # of which no number is not finite
+    results = []
+    for rows in (40, good):
+        w, g = start.copy(), np.full_like(start, 7)
+        v, s = states(RATES["adam"], w, dtype)
+        plan = kernels.Plan(layers, w, v, batch, loss, 1, s, recipe)
+        done, total = plan.run(x, x if target is None else target, None, 0, rows, RATES["adam"], g, sample_weight=weight)
+        assert done == good
+        results.append((w.tobytes(), v.tobytes(), s.tobytes(), g.tobytes(), total, plan.penalty))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("source", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("batch", [5, 20])
+def test_sparse_rows(kernels, batch, source, rng):
+    """CSR gives the same bits as the matrix itself, in training, plain or by a recipe, and in inference."""
+    sparse = pytest.importorskip("scipy.sparse")
+    x = (rng.integers(0, 200, (53, 33)) * (rng.random((53, 33)) < 0.2)).astype(source)
+    layers = [(33, 40, A("tanh"), True), (40, 33, 0, True)]
+    start = weights_of(layers, rng).astype("float32")
+    for recipe in (None, Recipe(noise="masking", level=0.2, missing=True)):
+        results = []
+        for wide in (None, np.int32, np.int64):
+            given, w = x, start.copy()
+            if wide is not None:
+                given = sparse.csr_matrix(x)
+                given.indices, given.indptr = given.indices.astype(wide), given.indptr.astype(wide)
+            out = np.empty((53, 33), "float32")
+            plan = kernels.Plan(layers, w, None, batch, L("mse"), 2, None, recipe)
+            done, total = plan.run(
+                given, given, rng.permutation(53) * 0 + np.arange(53)[::-1], 0, 53, (0, 1e-6, 0.0, False, 0.0, 0, 0)
+            )
+            assert done == 53
+            for rows in (9, 53):
+                assert kernels.Inference(layers, w).run(given[:rows], out[:rows], 2)
+                results.append((total, w.tobytes(), out[:rows].tobytes()))
+        assert results[:2] * 3 == results
+
+
+def test_a_loss_of_ones_own_in_a_recipe(compiled, rng):
+    numba = pytest.importorskip("fastae._kernels.numba.rows")
+    functions = numba.compiled("loss", lambda y, t: (y - t) * (y - t), None, "float64")
+    number = len(LOSSES) + 900
+    compiled.define("loss", number, np.dtype("float64"), [f.address for f in functions])
+    for case in ("missing", "feature weights", "sample weights"):
+        problem = problem_of((CASES[case][0], "mse", CASES[case][2]), 50, rng)
+        start = weights_for(problem, rng)
+        own = (*problem[:2], number, *problem[3:])
+        for got, expected in zip(*(train(compiled, p, start, "float64", 20) for p in (own, problem)), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
