@@ -41,9 +41,7 @@ def contents(model: Autoencoder) -> tuple[dict[str, Array], dict[str, str]]:
     if not isinstance(model, Autoencoder):
         raise TypeError(f"model takes an Autoencoder, got {type(model).__name__}")
     if Autoencoder.kinds.get(type(model).__name__) is not type(model):
-        raise ValueError(
-            f"model is of a class {type(model).__name__}, as another one is called, so that load would take that one"
-        )
+        raise ValueError(f"model is of a class {type(model).__name__!r}, by which load does not find it, but another or none")
     config = {
         "format": _FORMAT,
         "model": type(model).__name__,

@@ -62,15 +62,17 @@ def check_logits(model: Autoencoder) -> None:
 
 def probabilities(y: Array, likelihood: str, kernels: ModuleType, n_threads: int) -> Array:
     """Means of the distribution that outputs y (samples, features) stand for, in place: sigmoid, softmax, or y itself."""
+    if likelihood == "gaussian":
+        return y
+    p = np.require(y, requirements=["C", "A"])
     if likelihood == "bernoulli":
-        p = np.require(y, requirements=["C", "A"])
         kernels.activate(_SIGMOID, p, p, n_threads)
-        if p is not y:
-            y[...] = p
-    elif likelihood == "multinomial":
-        y -= y.max(axis=1, keepdims=True)
-        np.exp(y, out=y)
-        y /= y.sum(axis=1, keepdims=True)
+    else:
+        p -= p.max(axis=1, keepdims=True)
+        np.exp(p, out=p)
+        p /= p.sum(axis=1, keepdims=True)
+    if p is not y:
+        y[...] = p
     return y
 
 

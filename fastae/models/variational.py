@@ -290,7 +290,8 @@ class VariationalAutoencoder(_ByHalves):
         for size in sizes:
             rows = size * len(x)
             if len(target) != rows:
-                target, inputs = np.repeat(x[:, : self.n_out], size, axis=0), np.repeat(x, size, axis=0)
+                inputs = np.repeat(x, size, axis=0)
+                target = np.ascontiguousarray(inputs[:, : self.n_out])
             noise = rng.standard_normal((len(x), size, self.n_latent), self.dtype)
             z = mean[:, None] + deviation[:, None] * noise
             self.decoder.infer(self._decoder_input(z.reshape(rows, -1), inputs), "z", y[:rows], threads)

@@ -35,6 +35,10 @@ cdef struct Step:                   # one step; each member has its own
     double factor                   # of penalties
     Rule rule
 
+cdef struct Entry:                  # an element of a sparse batch
+    Py_ssize_t sample
+    double value
+
 cdef struct Training:
     Block* blocks                   # blocks_each for each member
     int blocks_each
@@ -79,10 +83,17 @@ cdef struct Training:
     double l1, kl, rho, kl_weight, contractive, scale, clip_norm
     bint gaussian, tied, missing, penalised
     void* feature_weight
+    bint sparse, sparse_target      # the first layer's weights are turned; targets are put into zeros
+    Py_ssize_t most_values          # of a row
+    void* values                    # (batch_size, most_values) of the batch, with noise
+    void* places                    # for each member (n_in + 2,)
+    Entry* entries                  # for each member (batch_size * most_values,)
+    void* row_gradients             # for each member a row of the turned weights
     Matrix squares                  # (n_out of the first layer, batch_size) f'(z)^2, for contractive
 
 
 include "stages.pxi"
+include "sparse.pxi"
 include "backward.pxi"
 
 
@@ -205,7 +216,7 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
     cdef real* dw = space + TILE_ELEMENTS           # a tile of gradients, or the biases of a rectangle; another tile
     cdef Step step
     cdef Watch watch = Watch(seconds(), seconds(), 1, 1)
-    exchange_all[real](p, q0, q1, True, NULL)
+    exchange_all[real](p, q0, q1, True, team, member, NULL)
     meet(team)
     while start < last:
         begin(p, &step, start, n)
@@ -233,6 +244,8 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
                 finite = learn_tiny[real](p, &step, rows, NULL)
             else:
                 finite = learn(p, &step, rows, few, batch == start, q0, q1, dw, space)
+                if p.sparse:
+                    finite &= sparse_learn[real](p, &step, batch, rows, team, member, NULL)
             batch += rows
             if batch == end:
                 break
@@ -267,7 +280,8 @@ cdef void train(Training* p, Team* team, int member, real* _) noexcept nogil:
     meet(team)
     if reached < p.last and not stopped:            # the weights are lost: take the good steps again, to the same bits
         reached = steps[real](p, reached, team, member, NULL)
-    exchange_all[real](p, first_rectangle(p, member, team.size), first_rectangle(p, member + 1, team.size), False, NULL)
+    exchange_all[real](p, first_rectangle(p, member, team.size), first_rectangle(p, member + 1, team.size), False, team, member,
+                       NULL)
     if member == 0:
         p.done = reached - p.first
 
@@ -287,6 +301,7 @@ cdef class Plan:
     cdef Arena arena, block_arena
     cdef int members                    # for which block_arena has room
     cdef bint busy, tiny, in_blocks
+    cdef Arena sparse_arena, sparse_work    # for sparse inputs; the first None until there was one
     cdef readonly Py_ssize_t batch_size
     cdef public int n_threads
     cdef public Py_ssize_t done
@@ -316,6 +331,7 @@ cdef class Plan:
         self.arena = Arena()
         self.arena.reserve(0)
         self.block_arena, self.members = Arena(), 0
+        self.sparse_arena, self.sparse_work = None, Arena()
         self.lay_out(layers)            # counts the bytes
         self.arena.reserve(self.arena.used)
         at = self.lay_out(layers)
@@ -401,14 +417,71 @@ cdef class Plan:
         t.n_rectangles = len(rectangles)
         t.rectangles = <Rectangle*>arena.take(len(rectangles) * sizeof(Rectangle))
         t.norms = <double*>arena.take(len(rectangles) * sizeof(double))
+        for q, (l, o0, o1, i0, i1) in enumerate(rectangles if kept != NULL else []):
+            t.rectangles[q] = Rectangle(l, o0, o1, i0, i1, 0)
         if kept != NULL:
-            before = 0
-            for q, (l, o0, o1, i0, i1) in enumerate(rectangles):
-                t.rectangles[q] = Rectangle(l, o0, o1, i0, i1, before)
-                before += (o1 - o0) * (i1 - i0) if kept[l].across == 1 else 0
-            if t.tied:
-                t.n_weights = before
+            self.share_out()
         return at
+
+    cdef int share_out(self) except -1:
+        """The weights before each rectangle, by which they are divided among the members."""
+        cdef Training* t = &self.t
+        cdef Py_ssize_t before = 0, n
+        cdef Rectangle* q
+        for n in range(t.n_rectangles):
+            q = &t.rectangles[n]
+            q.before = before
+            if t.layers[q.layer].across == 1 and not (t.sparse and q.layer == 0):
+                before += (q.o1 - q.o0) * (q.i1 - q.i0)
+        t.n_weights = before
+        return 0
+
+    cdef int set_sparse(self, x, target, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last, order) except -1:
+        """Whether the first layer works with a sparse input as it is, and room for that; else a batch's rows are filled up."""
+        cdef Training* t = &self.t
+        cdef Layer* layer = t.layers
+        cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out
+        cdef bint before = t.sparse
+        t.sparse = t.x_source.indices != NULL and t.noise in (0, MASKING, DROPOUT) and t.condition == 0 and not (
+            t.unfused or t.tied or t.missing or t.contractive != 0 or (t.gaussian and t.code == 0)
+            ) and 8 * x.nnz < rows * n_in and t.n_layers > 1
+        t.sparse_target = t.sparse and t.target_source.indices != NULL
+        if t.sparse != before:
+            self.share_out()
+            self.members = 0            # whose blocks have copies of the layers
+        if not t.sparse:
+            return 0
+        if self.sparse_arena is None:
+            self.sparse_arena = Arena()
+            for _ in range(2):          # counts the bytes, then takes them
+                layer.turned = self.matrix(self.sparse_arena, n_in, n_out)
+                layer.turned_velocity = self.matrix(self.sparse_arena, n_in if t.velocity != NULL else 1, n_out)
+                layer.turned_square = self.matrix(self.sparse_arena, n_in if t.square != NULL else 1, n_out)
+                layer.dz_rows = self.matrix(self.sparse_arena, t.batch_size, n_out)
+                if self.sparse_arena.block == NULL:
+                    self.sparse_arena.reserve(self.sparse_arena.used)
+            self.members = 0
+        t.most_values = max(1, int(np.diff(x.indptr).max()))
+        t.tiny, t.staged, t.has_goal, t.copies_target = False, True, True, False
+        return 0
+
+    cdef int reserve_sparse(self, int members) except -1:
+        """Room for the elements of a batch."""
+        cdef Training* t = &self.t
+        cdef Arena arena = self.sparse_work
+        cdef Py_ssize_t most = t.batch_size * t.most_values, m
+        cdef Matrix target
+        for fill in range(2):
+            t.values = arena.take(most * sizeof(double))
+            t.places = arena.take(members * (t.layers[0].n_in + 2) * sizeof(Py_ssize_t))
+            t.entries = <Entry*>arena.take(members * most * sizeof(Entry))
+            t.row_gradients = arena.take(members * (t.layers[0].n_out + 64) * sizeof(double))
+            if not fill:
+                arena.reserve(arena.used)
+        for m in range(members if t.sparse_target else 0):
+            target = t.blocks[m * t.blocks_each].target
+            memset(target.data, 0, t.layers[t.n_layers - 1].n_out * target.stride * (8 if t.is_double else 4))
+        return 0
 
     cdef Matrix state(self, Arena arena, Py_ssize_t n_out, Py_ssize_t n_in, bint tied):
         """As a layer's weights, of which a tied layer has none."""
@@ -503,6 +576,7 @@ cdef class Plan:
         t.tiny, t.staged = self.tiny and sample_weight is None, self.in_blocks or sample_weight is not None
         t.copies_target = t.is_target_input and (t.missing or t.noise not in (0, BINARIZE))
         t.has_goal = t.copies_target or not t.is_target_input
+        self.set_sparse(x, target, n, first, last, order)
         return 0
 
     cdef bint call_watcher(self, Py_ssize_t rows) noexcept:
@@ -532,6 +606,8 @@ cdef class Plan:
             self.block_arena.reserve(self.block_arena.used)
             self.lay_out_blocks(n_threads)
             self.members = n_threads
+        if t.sparse:
+            self.reserve_sparse(n_threads)
         self.busy = True
         with nogil:
             run_team(train_team, t, n_threads)
