@@ -14,7 +14,7 @@ from .trainer import Trainer
 
 
 class LearningRates(NamedTuple):
-    """Rates tried, the smoothed loss at each, and the rate where the loss falls fastest."""
+    """Rates tried, the smoothed loss at each, and a rate to begin with."""
 
     rates: Array
     losses: Array
@@ -46,8 +46,7 @@ def find_learning_rate(
     Returns
     -------
     LearningRates
-        suggestion: the rate where the loss falls fastest by the logarithm of the rate; one to begin with, a third of it being
-        on the safe side.
+        suggestion: a tenth of the rate with the lowest loss, where the loss still falls.
     """
     low = _check.real_number(low, "low", 0, inf, "a finite number above 0")
     high = _check.real_number(high, "high", 0, inf, "a finite number above low")
@@ -56,12 +55,11 @@ def find_learning_rate(
     steps = _check.positive_integer(steps, "steps")
     samples = trainer._door.data(x, target, None)
     trainer._door.look(samples.x, samples.target)
-    before, optimizer, schedule = trainer._state(), trainer.optimizer, trainer.schedule
-    rates, losses, mean = np.geomspace(low, high, steps), [], 0.0
+    before, rates, losses, mean = trainer._state(), np.geomspace(low, high, steps), list[float](), 0.0
     size = min(trainer.batch_size * trainer.accumulate, samples.n)
     batches, rows = samples.n // size, np.empty(size, np.int64)
     plan = trainer._ready()
-    kind, _, *others = optimizer.hyperparameters()
+    kind, _, *others = trainer.optimizer.hyperparameters()
     try:
         for number, rate in enumerate(rates):
             epoch, batch = divmod(number, batches)
@@ -76,8 +74,6 @@ def find_learning_rate(
                 break
     finally:
         trainer._restore(before)
-        trainer.schedule = schedule
     if len(losses) < 2:
         raise DivergenceError(trainer.steps)
-    slopes = np.gradient(np.array(losses), np.log(rates[: len(losses)]))
-    return LearningRates(rates[: len(losses)], np.array(losses), float(rates[int(np.argmin(slopes))]))
+    return LearningRates(rates[: len(losses)], np.array(losses), max(float(rates[int(np.argmin(losses))]) / 10, low))
