@@ -153,12 +153,11 @@ class Door:
         return data
 
     def batch(self, given: Any, number: int) -> Data:
-        """One of a stream, with its number."""
+        """One of a stream, with its number, looked at."""
         x, target = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
         names = f"batch {number} of x", f"the target of batch {number} of x"
         data = Data(*self.pair(x, target, names))
-        if self.looks_first:
-            self.look(data.x, data.target, names)
+        self.look(data.x, data.target, names)  # now, since a step may have rows of two
         return data
 
     def look(self, x: Any, target: Any, names: tuple[str, str] = NAMES) -> None:

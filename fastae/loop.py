@@ -157,21 +157,23 @@ class Loop:
             stop = False
             while (self._ended or self.epochs - self._begun[1] < epochs) and not stop:
                 start = time.perf_counter()
-                if not self._ended:
-                    self._epoch(plan, pieces(), watch)
+                if not self._ended and not self._epoch(plan, pieces(), watch):
+                    break
                 stop = self._end_epoch(time.perf_counter() - start, validation, watch)
             finished = True
         finally:
             for callback in watch:
                 callback.on_fit_end(trainer, finished)
 
-    def _epoch(self, plan: Any, pieces: Iterable[Piece], watch: list[Callback]) -> None:
+    def _epoch(self, plan: Any, pieces: Iterable[Piece], watch: list[Callback]) -> bool:
+        """An epoch, or the rest of one; False: there are no more samples."""
         for piece in pieces:
             self._advance(plan, piece, watch)
-        if self.position == 0:
+        if self.position == 0 and self.epochs == self._begun[1]:
             raise ValueError("x takes an iterable that gives samples; got one that gave none")
-        if not self._ended:
+        if self.position and not self._ended:
             self.epochs, self._ended = self.epochs + 1, True
+        return self._ended
 
     def _advance(self, plan: Any, piece: Piece, watch: list[Callback]) -> None:
         """Steps over some rows, a call into the kernels for so many that it takes a moment, or as callbacks ask for."""
