@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._check import Array
+from ._kernels.names import keeps_square, keeps_velocity
 from ._kernels.recipe import Recipe, check
 from .callbacks import Callback
 from .data import Data, Door
@@ -75,15 +76,16 @@ class Loop:
         """The plan of a fit, made anew where the model's recipe has changed."""
         recipe = self._own_recipe()
         if recipe != self._door.recipe:
-            self._door.recipe, self._plan = recipe, None
-        return self._planned(self.batch_size)
+            self._plan = None
+            self._door.follow(recipe)
+        return self._planned(self.batch_size, self.optimizer.hyperparameters())
 
-    def _planned(self, batch_size: int) -> Any:
+    def _planned(self, batch_size: int, rule: Rule) -> Any:
         """The plan for a batch size, made anew for another one, or where the optimiser first needs an array of its own."""
-        model, optimizer = self.model, self.optimizer
-        if self._velocity is None and optimizer.keeps_velocity:
+        model = self.model
+        if self._velocity is None and keeps_velocity(rule[0], rule[2]):
             self._velocity, self._plan = np.zeros_like(model.parameters), None
-        if self._square is None and optimizer.kind != "sgd":
+        if self._square is None and keeps_square(rule[0]):
             self._square, self._plan = np.zeros_like(model.parameters), None
         moved = self._parameters is not model.parameters  # the model became part of another
         if self._plan is None or self._plan.batch_size != batch_size or moved:
@@ -108,7 +110,7 @@ class Loop:
         if self.schedule is not None:
             numbers = steps - self._begun[0] if self.schedule.per_fit else steps
             rates = self.schedule.rates(numbers, rule[1], rule[2], self._fit_steps)
-            columns = 2 if self.optimizer.keeps_velocity else 1
+            columns = 2 if keeps_velocity(rule[0], rule[2]) else 1
             table[:, :columns] = rates[:, :columns]
         if self._factor is not None:
             table[:, 2] = self._factor(steps)
