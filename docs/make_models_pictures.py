@@ -91,7 +91,7 @@ def denoising(x, test, _labels):
     for (noise, level), disturbed in noisy.items():
         model = train(fastae.DenoisingAutoencoder([784, 512, 128], noise=noise, level=level, seed=0), x)
         rows[f"{noise}, {level}"], rows[f"denoised ({noise})"] = np.clip(disturbed, 0, 1), model.reconstruct(disturbed)
-    draw("denoising", rows)
+    draw("denoising", rows, 1.4)
 
 
 def sparse(x, test, _labels):
@@ -106,7 +106,7 @@ def sparse(x, test, _labels):
         z = model.encode(test)
         strongest = model.encoder[0].weight[np.argsort(-z.mean(axis=0))]
         rows[f"{name}: weights of 10 units; a code has {np.mean(z > 0.1):.0%} above 0.1"] = filters(strongest, 10)
-    draw("sparse", rows)
+    draw("sparse", rows, 1.4)
 
 
 def ksparse(x, test, _labels):
@@ -117,7 +117,7 @@ def ksparse(x, test, _labels):
         rows[f"k = {k}: weights of 10 of 400 units (test mse {np.mean(model.reconstruction_error(test)):.4f})"] = filters(
             model.encoder[0].weight[used], 10
         )
-    draw("ksparse", rows)
+    draw("ksparse", rows, 1.4)
 
 
 def contractive(x, test, _labels):
