@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 import fastae
 
@@ -36,6 +37,7 @@ def draw(name, rows, zoom=1.6):
 def write(name, figure):
     path = FOLDER / f"model-{name}.png"
     figure.savefig(path)
+    Image.open(path).convert("RGB").quantize(48).save(path, optimize=True)
     print(f"wrote {path}, {path.stat().st_size / 1024:.0f} KB")
 
 
