@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .names import ACTIVATIONS, LOSSES
+from .names import ACTIVATIONS, LOSSES, OPTIMIZERS, keeps_square
 
 _FLOATS = (np.dtype("float32"), np.dtype("float64"))
 _SOURCES = (*_FLOATS, np.dtype("uint8"))
@@ -64,11 +64,34 @@ def loss(number, own=frozenset()):
     return number
 
 
-def layers(shapes, n_parameters, own=frozenset()):
-    """Layers of (n_in, n_out, activation, has_bias) that chain, and hold so many weights and biases."""
+def optimizer(given, velocity, square):
+    """An optimiser of README.md whose running means are there."""
+    kind, _, momentum, *_ = given
+    if len(given) != 7:
+        raise ValueError(f"an optimizer has seven values, got {given}")
+    if not 0 <= kind < len(OPTIMIZERS):
+        raise IndexError(f"there is no optimizer {kind}")
+    name = OPTIMIZERS[kind]
+    if velocity is None and (momentum != 0 or name in ("adam", "adamw")):
+        raise ValueError(f"{name} with momentum {momentum} needs a velocity")
+    if square is None and keeps_square(kind):
+        raise ValueError(f"{name} needs a square")
+    return given
+
+
+def schedule(given, steps, velocity):
+    """lr, momentum and the factor of penalties for so many steps."""
+    contiguous(given, np.float64, steps, 3)
+    if velocity is None and given[:, 1].any():
+        raise ValueError("momentum needs a velocity")
+    return given
+
+
+def layers(shapes, n_parameters, own=frozenset(), chained=True):
+    """Layers of (n_in, n_out, activation, has_bias) that hold so many weights and biases; chained: and fit one another."""
     if not shapes:
         raise ValueError("a network has at least one layer")
-    for below, above in pairwise(shapes):
+    for below, above in pairwise(shapes) if chained else ():
         if below[1] != above[0]:
             raise ValueError(f"a layer gives {below[1]} features, the one above takes {above[0]}")
     held = sum((n_in + bool(has_bias)) * n_out for n_in, n_out, _, has_bias in shapes)
@@ -79,19 +102,37 @@ def layers(shapes, n_parameters, own=frozenset()):
     return list(shapes)
 
 
-def plan(weights, velocity, batch_size):
+def plan(weights, velocity, batch_size, square=None):
     """What a plan keeps and writes to."""
     writable(weights, ndarray(weights).dtype, weights.size)
-    if velocity is not None:
-        writable(velocity, weights.dtype, weights.size)
+    for state in (velocity, square):
+        if state is not None:
+            writable(state, weights.dtype, weights.size)
     if batch_size < 1:
         raise ValueError(f"a batch holds at least one row, got {batch_size}")
+    return weights
 
 
 def source(x, width):
-    """Samples: a matrix of float32, float64 or uint8, any strides."""
+    """Samples: a matrix of float32, float64 or uint8, any strides, or scipy's CSR of these."""
+    if hasattr(x, "indptr"):
+        return _sparse(x, width)
     if ndarray(x, _SOURCES).ndim != 2 or x.shape[1] != width:
         raise ValueError(f"a matrix of {width} columns is needed, got shape {x.shape}")
+    return x
+
+
+def _sparse(x, width):
+    """A CSR matrix, recognised by its parts, of which what is stored out of range is left out."""
+    if getattr(x, "format", None) != "csr":
+        raise TypeError(f"a sparse matrix must be CSR, got {type(x).__name__}")
+    indices = [ndarray(part, (np.dtype("int32"), np.dtype("int64"))) for part in (x.indptr, x.indices)]
+    if x.shape[1] != width:
+        raise ValueError(f"a matrix of {width} columns is needed, got shape {x.shape}")
+    if indices[0].dtype != indices[1].dtype or not all(a.flags.c_contiguous for a in (*indices, ndarray(x.data, _SOURCES))):
+        raise TypeError("a CSR matrix takes contiguous arrays, and indices of one type")
+    if len(indices[0]) != x.shape[0] + 1 or len(indices[1]) < len(x.data):
+        raise ValueError(f"the arrays of a CSR matrix do not fit its shape {x.shape}")
     return x
 
 

@@ -23,6 +23,16 @@ cdef void gather(const Training* p, const Step* step, Py_ssize_t start, Py_ssize
             fetch(p.x_source.data + row * p.x_source.row_stride, p.x_source.row_bytes, False)
 
 
+cdef void gather_beside(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, real* _) noexcept nogil:
+    """What there is beside a sparse input."""
+    cdef Py_ssize_t n_out = p.layers[p.n_layers - 1].n_out, s
+    for s in range(s0, s1):
+        if not p.sparse_target:
+            gather_row(&p.target_source, row_at(p, start + s), n_out, at[real](&p.target_rows, s, 0, NULL))
+        if p.sample_weight != NULL:
+            (<real*>p.weight_rows)[s] = (<real*>p.sample_weight)[row_at(p, start + s)]
+
+
 cdef Py_ssize_t count_targets(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, real* _) noexcept nogil:
     """How many of the targets of samples s0 to s1 are not missing."""
     cdef Py_ssize_t n_out = p.layers[p.n_layers - 1].n_out, s, i, row, found = 0
@@ -135,20 +145,30 @@ cdef void pass_up(const Training* p, const Step* step, const Block* block, Py_ss
     cdef const Layer* layer = block.layers
     cdef Py_ssize_t s0 = block.s0, s1 = block.s1, w = padded[real](s1 - s0, NULL)
     cdef int l
-    gather[real](p, step, start, s0, s1, NULL)
-    turn_samples[real](&layer.x_rows, layer.n_in, s0, s1, &layer.x, NULL)
-    if p.has_goal:
+    if p.sparse:
+        gather_beside[real](p, start, s0, s1, NULL)
+    else:
+        gather[real](p, step, start, s0, s1, NULL)
+        turn_samples[real](&layer.x_rows, layer.n_in, s0, s1, &layer.x, NULL)
+    if p.sparse_target:
+        put_target[real](p, block, start, True, NULL)
+    elif p.has_goal:
         turn_samples[real](&p.target_rows, p.layers[p.n_layers - 1].n_out, s0, s1, &block.target, NULL)
     if p.penalised:
         memset(p.sample_penalty + s0, 0, (s1 - s0) * sizeof(double))
     for l in range(p.n_layers - 1):
         layer = &block.layers[l]
-        forward(layer, 0, layer.n_out, w, space)
+        if l == 0 and p.sparse:
+            sparse_forward[real](p, step, block, start, NULL)
+        else:
+            forward(layer, 0, layer.n_out, w, space)
         if not is_plain(p, l):
             stage[real](p, step, block, l, start - step.start + s0, s1 - s0, p.sample_penalty + s0, NULL)
         turn(padded[real](layer.width, NULL), w, <real*>layer.y.data, layer.y.stride, at[real](&layer.y_rows, s0, 0, NULL),
              layer.y_rows.stride)
     forward_and_loss(p, block, s0, s1, scale, space)
+    if p.sparse_target:
+        put_target[real](p, block, start, False, NULL)
 
 
 cdef void pass_down(const Training* p, const Step* step, const Block* block, real* space) noexcept nogil:
@@ -161,7 +181,7 @@ cdef void pass_down(const Training* p, const Step* step, const Block* block, rea
         layer = &block.layers[l]
         if l == 0 and p.contractive != 0:
             contract[real](p, step, block, s0, s1 - s0, p.sample_penalty + s0, NULL)
-        if layer.across != 1:           # the layer whose weights it has needs its dz a sample a row
+        if layer.across != 1 or (l == 0 and p.sparse):     # where weights are turned, dz is needed a sample a row
             turn(padded[real](layer.n_out, NULL), w, at[real](&layer.dz, 0, s0, NULL), layer.dz.stride,
                  at[real](&layer.dz_rows, s0, 0, NULL), layer.dz_rows.stride)
         if l > 0:
@@ -239,13 +259,13 @@ cdef inline bint learn_tiny(const Training* p, const Step* step, Py_ssize_t samp
         return tiny_learn_f64(p.layers, p.n_layers, &step.rule, samples, <double*>p.gradients)
 
 
-cdef void exchange(const Layer* layer, const Rectangle* q, char* flat, const Matrix* rows, void* bias, bint pack,
+cdef void exchange(const Layer* layer, const Rectangle* q, char* flat, const Matrix* rows, void* bias, bint turned, bint pack,
                    real* _) noexcept nogil:
-    """A rectangle from a flat array (weights, velocity, square) to its rows, their padding zero, or back."""
+    """A rectangle from a flat array (weights, velocity, square) to its rows, their padding zero, or back; turned: the biases alone."""
     cdef Py_ssize_t o, i
     cdef real* a
     cdef real* b
-    for o in range(q.o0, q.o1):
+    for o in range(q.o0, q.o0 if turned else q.o1):
         if layer.across != 1:                       # another layer's weights
             a = <real*>flat + layer.weight_at + o * layer.n_in
             for i in range(q.i0, q.i1 if rows.data == layer.weight.data and not pack else q.i0):
@@ -265,18 +285,28 @@ cdef void turn_whole(const Layer* layer, const Matrix* rows, const Matrix* turne
          turned.stride)
 
 
-cdef void exchange_all(const Training* p, Py_ssize_t q0, Py_ssize_t q1, bint pack, real* _) noexcept nogil:
-    cdef Py_ssize_t n
+cdef void exchange_all(const Training* p, Py_ssize_t q0, Py_ssize_t q1, bint pack, Team* team, int member, real* _) noexcept nogil:
+    cdef Py_ssize_t n, i0, i1
     cdef const Rectangle* q
     cdef const Layer* layer
+    cdef bint turned
     for n in range(q0, q1):
         q = &p.rectangles[n]
         layer = &p.layers[q.layer]
-        exchange[real](layer, q, p.weights, &layer.weight, layer.bias, pack, NULL)
+        turned = p.sparse and q.layer == 0
+        exchange[real](layer, q, p.weights, &layer.weight, layer.bias, turned, pack, NULL)
         if p.velocity != NULL:
-            exchange[real](layer, q, p.velocity, &layer.velocity, layer.bias_velocity, pack, NULL)
+            exchange[real](layer, q, p.velocity, &layer.velocity, layer.bias_velocity, turned, pack, NULL)
         if p.square != NULL:
-            exchange[real](layer, q, p.square, &layer.square, layer.bias_square, pack, NULL)
+            exchange[real](layer, q, p.square, &layer.square, layer.bias_square, turned, pack, NULL)
+    if p.sparse:
+        layer = p.layers
+        part(layer.n_in, team, member, &i0, &i1)
+        exchange_turned[real](layer, p.weights, &layer.turned, i0, i1, pack, NULL)
+        if p.velocity != NULL:
+            exchange_turned[real](layer, p.velocity, &layer.turned_velocity, i0, i1, pack, NULL)
+        if p.square != NULL:
+            exchange_turned[real](layer, p.square, &layer.turned_square, i0, i1, pack, NULL)
     if p.tiny and pack:
         for n in range(p.n_layers):
             layer = &p.layers[n]
@@ -391,7 +421,9 @@ cdef bint learn(const Training* p, const Step* step, Py_ssize_t samples, bint fe
     for n in range(q0, q1):
         q = &p.rectangles[n]
         layer = &p.layers[q.layer]
-        if layer.across == 1:
+        if p.sparse and q.layer == 0:
+            pass                        # sparse_learn
+        elif layer.across == 1:
             finite &= learn_weights(p, step, q, samples, few, first, dw, space)
         elif p.gradients != NULL:
             for o in range(q.o0, q.o1):

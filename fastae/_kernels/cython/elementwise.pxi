@@ -27,6 +27,9 @@ cdef extern from "engine.h" nogil:
     enum: RULE_ADAMW
     enum: RULE_RMSPROP
     enum: BINARIZE
+    enum: DROPOUT
+    enum: MASKING
+    double chance(uint64_t key, const uint32_t* counter, Py_ssize_t feature)
     enum: OWN_ACTIVATION
     enum: OWN_LOSS
     enum: MOST_OWN

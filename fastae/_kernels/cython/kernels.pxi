@@ -6,6 +6,7 @@ from libc.math cimport HUGE_VAL, isfinite, log, pow, sqrt
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from fastae._kernels.cython._runtime cimport Team, TeamFunction, run_small_team, run_team, sync
 
 from time import perf_counter

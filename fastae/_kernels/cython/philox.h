@@ -37,6 +37,19 @@ static void philox(uint64_t key, const uint32_t *counter, int counting, uint32_t
         UNROLL for (int i = 0; i < 4; i++) *(Narrow *)(words[i] + p * WIDE_LANES) = __builtin_convertvector(c[i], Narrow);
     }
 }
+
+/* The uniform number of a feature alone, counter as before the first one. */
+static double chance(uint64_t key, const uint32_t *counter, ptrdiff_t feature)
+{
+    uint32_t c[4] = {counter[0], counter[1], counter[2], (uint32_t)(feature / 64 * 16 + feature % 16)};
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    for (int r = 0; r < 10; r++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+        const uint64_t first = (uint64_t)c[0] * 0xD2511F53, second = (uint64_t)c[2] * 0xCD9E8D57;
+        c[0] = (uint32_t)(second >> 32) ^ c[1] ^ k0, c[1] = (uint32_t)second;
+        c[2] = (uint32_t)(first >> 32) ^ c[3] ^ k1, c[3] = (uint32_t)first;
+    }
+    return (c[feature / 16 % 4] >> 8) * 0x1p-24;
+}
 #undef WIDES
 #undef WIDE_LANES
 #endif

@@ -13,6 +13,7 @@
 cdef enum:
     TINY = 16
     BLOCK = 96                      # a multiple of every MR and NR; 36 KB of float32
+    WATCHES_A_SECOND = 25           # so that Ctrl-C is soon noticed
     LOSS_FEATURES = 24              # whose outputs stay in L1 for the loss; a multiple of every MR, and of the loss's 8
 
 cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, inputs i0 to i1
@@ -33,6 +34,10 @@ cdef struct Step:                   # one step; each member has its own
     Py_ssize_t start, rows          # order[start : start + rows]
     double factor                   # of penalties
     Rule rule
+
+cdef struct Entry:                  # an element of a sparse batch
+    Py_ssize_t sample
+    double value
 
 cdef struct Training:
     Block* blocks                   # blocks_each for each member
@@ -66,6 +71,8 @@ cdef struct Training:
     double total, total_before      # sum of loss times rows, to which the steps add
     double penalty                  # the part of it that is penalties
     uint64_t step_before
+    void* plan                      # the Plan, where it has somebody who watches; else NULL
+    bint stop                       # who watches has had enough
     const double* schedule          # (steps, 3): lr, momentum, factor of penalties; or NULL
     void* sample_weight             # of all rows, or NULL
     uint64_t key                    # from here on a recipe, as recipe.py has it
@@ -76,10 +83,17 @@ cdef struct Training:
     double l1, kl, rho, kl_weight, contractive, scale, clip_norm
     bint gaussian, tied, missing, penalised
     void* feature_weight
+    bint sparse, sparse_target      # the first layer's weights are turned; targets are put into zeros
+    Py_ssize_t most_values          # of a row
+    void* values                    # (batch_size, most_values) of the batch, with noise
+    void* places                    # for each member (n_in + 2,)
+    Entry* entries                  # for each member (batch_size * most_values,)
+    void* row_gradients             # for each member a row of the turned weights
     Matrix squares                  # (n_out of the first layer, batch_size) f'(z)^2, for contractive
 
 
 include "stages.pxi"
+include "sparse.pxi"
 include "backward.pxi"
 
 
@@ -97,6 +111,39 @@ cdef Py_ssize_t first_rectangle(const Training* p, int member, int size) noexcep
     while q < p.n_rectangles and p.rectangles[q].before * size < p.n_weights * member:
         q += 1
     return q if member < size else p.n_rectangles
+
+
+cdef struct Watch:                  # when the watcher is called next
+    double called, looked           # seconds
+    Py_ssize_t interval, left       # steps from look to look at the clock, and until the next
+
+
+cdef inline double seconds() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return now.tv_sec + 1e-9 * now.tv_nsec
+
+
+cdef bint watched(Training* p, Watch* watch, Py_ssize_t rows) noexcept nogil:
+    """Calls the watcher, if it is time; whether it has had enough. Of a step that takes less than the clock, only some look at it."""
+    cdef double now
+    watch.left -= 1
+    if p.plan == NULL or watch.left > 0:
+        return False
+    now = seconds()
+    if now - watch.looked < 0.001:
+        watch.interval *= 2
+    elif now - watch.looked > 0.004 and watch.interval > 1:
+        watch.interval //= 2
+    watch.looked, watch.left = now, watch.interval
+    if now - watch.called < 1.0 / WATCHES_A_SECOND:
+        return False
+    watch.called = now
+    return call_watcher(p, rows)
+
+
+cdef bint call_watcher(Training* p, Py_ssize_t rows) noexcept with gil:
+    return (<Plan>p.plan).call_watcher(rows)
 
 
 cdef void begin(const Training* p, Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
@@ -168,7 +215,8 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
     cdef real* space = <real*>align(room)
     cdef real* dw = space + TILE_ELEMENTS           # a tile of gradients, or the biases of a rectangle; another tile
     cdef Step step
-    exchange_all[real](p, q0, q1, True, NULL)
+    cdef Watch watch = Watch(seconds(), seconds(), 1, 1)
+    exchange_all[real](p, q0, q1, True, team, member, NULL)
     meet(team)
     while start < last:
         begin(p, &step, start, n)
@@ -196,6 +244,8 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
                 finite = learn_tiny[real](p, &step, rows, NULL)
             else:
                 finite = learn(p, &step, rows, few, batch == start, q0, q1, dw, space)
+                if p.sparse:
+                    finite &= sparse_learn[real](p, &step, batch, rows, team, member, NULL)
             batch += rows
             if batch == end:
                 break
@@ -207,8 +257,11 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
                 step.rule.factor = clip_factor(p)
             finite = apply[real](p, &step, q0, q1, NULL)
         p.finite[member] = finite
+        if member == 0:
+            p.stop = watched(p, &watch, start - p.first)
         meet(team)
         if not all_true(p.finite, team.size):
+            p.stop = False
             return start
         start = end
         value += penalty
@@ -216,15 +269,19 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
         total_penalty += penalty * step.rows
         if member == 0:
             p.total, p.penalty = total, total_penalty
+        if p.stop:
+            break
     return start
 
 
 cdef void train(Training* p, Team* team, int member, real* _) noexcept nogil:
     cdef Py_ssize_t reached = steps[real](p, p.last, team, member, NULL)
-    if reached < p.last:                            # the weights are lost: take the good steps again, to the same bits
-        meet(team)
-        steps[real](p, reached, team, member, NULL)
-    exchange_all[real](p, first_rectangle(p, member, team.size), first_rectangle(p, member + 1, team.size), False, NULL)
+    cdef bint stopped = p.stop
+    meet(team)
+    if reached < p.last and not stopped:            # the weights are lost: take the good steps again, to the same bits
+        reached = steps[real](p, reached, team, member, NULL)
+    exchange_all[real](p, first_rectangle(p, member, team.size), first_rectangle(p, member + 1, team.size), False, team, member,
+                       NULL)
     if member == 0:
         p.done = reached - p.first
 
@@ -244,11 +301,13 @@ cdef class Plan:
     cdef Arena arena, block_arena
     cdef int members                    # for which block_arena has room
     cdef bint busy, tiny, in_blocks
+    cdef Arena sparse_arena, sparse_work    # for sparse inputs; the first None until there was one
     cdef readonly Py_ssize_t batch_size
     cdef public int n_threads
     cdef public Py_ssize_t done
     cdef readonly double penalty
-    cdef object recipe
+    cdef public object watch            # watch(rows, total), called now and then in a run, which ends where it raises; or None
+    cdef object recipe, error
 
     def __cinit__(self, layers, cnp.ndarray weights, velocity, Py_ssize_t batch_size, int loss, int n_threads, square=None,
                   recipe=None):
@@ -272,6 +331,7 @@ cdef class Plan:
         self.arena = Arena()
         self.arena.reserve(0)
         self.block_arena, self.members = Arena(), 0
+        self.sparse_arena, self.sparse_work = None, Arena()
         self.lay_out(layers)            # counts the bytes
         self.arena.reserve(self.arena.used)
         at = self.lay_out(layers)
@@ -357,14 +417,71 @@ cdef class Plan:
         t.n_rectangles = len(rectangles)
         t.rectangles = <Rectangle*>arena.take(len(rectangles) * sizeof(Rectangle))
         t.norms = <double*>arena.take(len(rectangles) * sizeof(double))
+        for q, (l, o0, o1, i0, i1) in enumerate(rectangles if kept != NULL else []):
+            t.rectangles[q] = Rectangle(l, o0, o1, i0, i1, 0)
         if kept != NULL:
-            before = 0
-            for q, (l, o0, o1, i0, i1) in enumerate(rectangles):
-                t.rectangles[q] = Rectangle(l, o0, o1, i0, i1, before)
-                before += (o1 - o0) * (i1 - i0) if kept[l].across == 1 else 0
-            if t.tied:
-                t.n_weights = before
+            self.share_out()
         return at
+
+    cdef int share_out(self) except -1:
+        """The weights before each rectangle, by which they are divided among the members."""
+        cdef Training* t = &self.t
+        cdef Py_ssize_t before = 0, n
+        cdef Rectangle* q
+        for n in range(t.n_rectangles):
+            q = &t.rectangles[n]
+            q.before = before
+            if t.layers[q.layer].across == 1 and not (t.sparse and q.layer == 0):
+                before += (q.o1 - q.o0) * (q.i1 - q.i0)
+        t.n_weights = before
+        return 0
+
+    cdef int set_sparse(self, x, target, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last, order) except -1:
+        """Whether the first layer works with a sparse input as it is, and room for that; else a batch's rows are filled up."""
+        cdef Training* t = &self.t
+        cdef Layer* layer = t.layers
+        cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out
+        cdef bint before = t.sparse
+        t.sparse = t.x_source.indices != NULL and t.noise in (0, MASKING, DROPOUT) and t.condition == 0 and not (
+            t.unfused or t.tied or t.missing or t.contractive != 0 or (t.gaussian and t.code == 0)
+            ) and 8 * x.nnz < rows * n_in and t.n_layers > 1
+        t.sparse_target = t.sparse and t.target_source.indices != NULL
+        if t.sparse != before:
+            self.share_out()
+            self.members = 0            # whose blocks have copies of the layers
+        if not t.sparse:
+            return 0
+        if self.sparse_arena is None:
+            self.sparse_arena = Arena()
+            for _ in range(2):          # counts the bytes, then takes them
+                layer.turned = self.matrix(self.sparse_arena, n_in, n_out)
+                layer.turned_velocity = self.matrix(self.sparse_arena, n_in if t.velocity != NULL else 1, n_out)
+                layer.turned_square = self.matrix(self.sparse_arena, n_in if t.square != NULL else 1, n_out)
+                layer.dz_rows = self.matrix(self.sparse_arena, t.batch_size, n_out)
+                if self.sparse_arena.block == NULL:
+                    self.sparse_arena.reserve(self.sparse_arena.used)
+            self.members = 0
+        t.most_values = max(1, int(np.diff(x.indptr).max()))
+        t.tiny, t.staged, t.has_goal, t.copies_target = False, True, True, False
+        return 0
+
+    cdef int reserve_sparse(self, int members) except -1:
+        """Room for the elements of a batch."""
+        cdef Training* t = &self.t
+        cdef Arena arena = self.sparse_work
+        cdef Py_ssize_t most = t.batch_size * t.most_values, m
+        cdef Matrix target
+        for fill in range(2):
+            t.values = arena.take(most * sizeof(double))
+            t.places = arena.take(members * (t.layers[0].n_in + 2) * sizeof(Py_ssize_t))
+            t.entries = <Entry*>arena.take(members * most * sizeof(Entry))
+            t.row_gradients = arena.take(members * (t.layers[0].n_out + 64) * sizeof(double))
+            if not fill:
+                arena.reserve(arena.used)
+        for m in range(members if t.sparse_target else 0):
+            target = t.blocks[m * t.blocks_each].target
+            memset(target.data, 0, t.layers[t.n_layers - 1].n_out * target.stride * (8 if t.is_double else 4))
+        return 0
 
     cdef Matrix state(self, Arena arena, Py_ssize_t n_out, Py_ssize_t n_in, bint tied):
         """As a layer's weights, of which a tied layer has none."""
@@ -459,7 +576,17 @@ cdef class Plan:
         t.tiny, t.staged = self.tiny and sample_weight is None, self.in_blocks or sample_weight is not None
         t.copies_target = t.is_target_input and (t.missing or t.noise not in (0, BINARIZE))
         t.has_goal = t.copies_target or not t.is_target_input
+        self.set_sparse(x, target, n, first, last, order)
         return 0
+
+    cdef bint call_watcher(self, Py_ssize_t rows) noexcept:
+        """Whether the run is to end."""
+        try:
+            self.watch(rows, self.t.total)
+        except BaseException as error:
+            self.error = error
+            return True
+        return False
 
     def run(self, x, target, order, Py_ssize_t first, Py_ssize_t last, optimizer, gradients=None, double total=0.0,
             uint64_t step=0, schedule=None, sample_weight=None):
@@ -469,7 +596,7 @@ cdef class Plan:
             raise RuntimeError("this plan is running in another thread; each thread needs a trainer and a model of its own")
         self.set_run(x, target, order, first, last, optimizer, gradients, schedule, sample_weight)
         t.first, t.last, t.done, t.total, t.total_before, t.penalty = first, last, 0, total, total, 0
-        t.step_before = step
+        t.step_before, t.stop, t.plan, self.error = step, False, NULL if self.watch is None else <void*>self, None
         # A barrier takes some tenths of a microsecond, waking the other threads for the run some tens.
         cdef double work = 6.0 * t.n_weights * min(t.batch_size, last - first), run = 6.0 * t.n_weights * (last - first)
         cdef int n_threads = 1 if t.tiny else team_size(run, team_size(8 * work, self.n_threads))
@@ -479,11 +606,16 @@ cdef class Plan:
             self.block_arena.reserve(self.block_arena.used)
             self.lay_out_blocks(n_threads)
             self.members = n_threads
+        if t.sparse:
+            self.reserve_sparse(n_threads)
         self.busy = True
         with nogil:
             run_team(train_team, t, n_threads)
         self.busy = False
         self.done, self.penalty = t.done, t.penalty
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
         return t.done, t.total
 
 

@@ -4,7 +4,7 @@
 #ifndef FASTAE_STAGES
 #define FASTAE_STAGES
 #include "philox.h"
-enum { NO_NOISE, GAUSSIAN_NOISE, MASKING, SALT_AND_PEPPER, DROPOUT, BINARIZE };
+enum { NO_NOISE, GAUSSIAN_NOISE, MASKING, SALT_AND_PEPPER, DROPOUT, BINARIZE }; /* names.NOISES */
 #endif
 
 typedef uint32_t N(words) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));

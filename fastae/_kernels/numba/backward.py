@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .elementwise import SGD, copy, differentiate_rows, dots, fill, loss_columns, loss_rows, padded, sum_rows, update
-from .functions import compiled
+from .elementwise import RATES, copy, differentiate_rows, dots, fill, loss_columns, loss_rows, padded, sum_rows, update
+from .functions import SGD, compiled, keeps_mean, set_rates
 from .machine import MR, NV
 from .network import (
     LAYER,
@@ -33,9 +33,13 @@ _N, _F = np.int64, np.float64
 RECTANGLE = np.dtype([(name, _N) for name in ("layer", "o0", "o1", "i0", "i1", "before")])
 TRAINING = np.dtype(
     [(name, _N) for name in ("is_target_input", "n_layers", "loss", "layers", "batch_size", "n_rectangles", "rectangles")]
-    + [(name, _N) for name in ("n_weights", "widest", "weights", "velocity", "gradients", "sample_loss", "ones", "finite")]
-    + [(name, _N) for name in ("blocks", "targets", "rooms", "room_bytes", "order", "first", "last", "done")]
-    + [("target_rows", MATRIX), ("sgd", SGD), ("x_source", SOURCE), ("target_source", SOURCE), ("total", _F), ("before", _F)]
+    + [(name, _N) for name in ("n_weights", "widest", "weights", "velocity", "square", "gradients", "sample_loss", "ones")]
+    + [(name, _N) for name in ("finite", "blocks", "targets", "rooms", "room_bytes", "order", "first", "last", "done")]
+    + [(name, _N) for name in ("step", "schedule", "recipe")]
+    + [(name, MATRIX) for name in ("target_rows",)]
+    + [(name, RATES) for name in ("optimizer", "rates")]
+    + [(name, SOURCE) for name in ("x_source", "target_source")]
+    + [(name, _F) for name in ("total", "before", "scale")]
 )
 _LAYERS, _MATRICES, _RECTANGLES = LAYER.itemsize, MATRIX.itemsize, RECTANGLE.itemsize
 
@@ -44,6 +48,16 @@ _LAYERS, _MATRICES, _RECTANGLES = LAYER.itemsize, MATRIX.itemsize, RECTANGLE.ite
 def row_of(p, place):
     """The row of the data at a place of the order."""
     return place if p.order == 0 else pointer(p.order, np.int64(0))[place]
+
+
+@compiled
+def start_step(p, number):
+    """The rates of a step of a run."""
+    if p.schedule != 0:
+        row = pointer(p.schedule, 1.0) + 3 * number
+        set_rates(p.rates, p.optimizer, p.step + number, row[0], row[1])
+    elif p.optimizer.kind != SGD or number == 0:
+        set_rates(p.rates, p.optimizer, p.step + number, p.optimizer.lr, p.optimizer.momentum)
 
 
 @unit(TRAINING, INTEGER, INTEGER, INTEGER, POINTER)
@@ -87,22 +101,24 @@ def forward_and_loss(p, layers, target, s0, s1, scale, room):
 
 @unit(LAYER, LAYER, INTEGER, INTEGER, POINTER)
 def input_gradient(layer, below, s0, samples, room):
-    """The dz of the layer below := (W^T dz) f'(kept), f the activation below, for a block of samples from column s0 of dz."""
+    """The dz of the layer below := (W^T dz) f'(kept), f the activation below unless it is left to a stage, for a block of
+    samples from column s0 of dz."""
     line = 64 // bytes_of(room)
     for i in range(0, layer.n_in, MR):
         mr, s = min(MR, layer.n_in - i), 0
         while s < samples:
             nv = panel(s, samples, room)
             w = nv * lanes(room)
+            weight = pointer(layer.weight.data, room) + i * layer.across
             dz, kept = at(below.dz, i, s0 + s, room), at(below.kept, i, s, room)
             if (i + 2 * MR - 1) // line != (i + MR - 1) // line:  # the next tile's weights lie in other lines: a part of them
                 for o in range(layer.n_out * s // samples, layer.n_out * (s + w) // samples):
                     prefetch(address_of(at(layer.weight, o, i + 2 * MR - 1, room)))
             sum_tile(
-                mr, nv, layer.n_out, at(layer.weight, 0, i, room), 1, layer.weight.stride, at(layer.dz, 0, s0 + s, room),
-                layer.dz.stride, zeros_behind(room), dz, below.dz.stride, room,
+                mr, nv, layer.n_out, weight, layer.across, layer.weight.stride, at(layer.dz, 0, s0 + s, room), layer.dz.stride,
+                zeros_behind(room), dz, below.dz.stride, room,
             )  # fmt: skip
-            differentiate_rows(below.activation, mr, w, kept, below.kept.stride, dz, below.dz.stride, dz, below.dz.stride)
+            differentiate_rows(below.slope, mr, w, kept, below.kept.stride, dz, below.dz.stride, dz, below.dz.stride)
             s += w
 
 
@@ -175,7 +191,7 @@ def pass_few(p, start, samples, scale, team, member, room):
 
 @compiled
 def exchange(layer, q, flat, rows, bias, pack, like):
-    """A rectangle from a flat array (weights or velocity) to its rows, their padding zero, or back."""
+    """A rectangle from a flat array (weights, velocity or square) to its rows, their padding zero, or back."""
     for o in range(q.o0, q.o1):
         a, b = pointer(flat, like) + (layer.weight_at + o * layer.n_in + q.i0), at(rows, o, q.i0, like)
         copy(q.i1 - q.i0, b if pack else a, a if pack else b)
@@ -194,6 +210,8 @@ def exchange_all(p, q0, q1, pack, like):
         exchange(layer, q, p.weights, layer.weight, layer.bias, pack, like)
         if p.velocity != 0:
             exchange(layer, q, p.velocity, layer.velocity, layer.bias_velocity, pack, like)
+        if p.square != 0:
+            exchange(layer, q, p.square, layer.square, layer.bias_square, pack, like)
 
 
 @compiled
@@ -207,23 +225,29 @@ def learn_weights(p, q, samples, few, room):
     layer, good, i = layer_at(p.layers, q.layer), True, q.i0
     rs, cs = (1, layer.dz_rows.stride) if few else (layer.dz.stride, 1)
     dz = at(layer.dz_rows if few else layer.dz, 0, 0, room)
-    dw = room + (MR * NV * lanes(room) + 16)
+    dw, mean = room + (MR * NV * lanes(room) + 16), keeps_mean(p.rates)
     while i < q.i1:
         nv = panel(i, q.i1, room)
         w = nv * lanes(room)
         for o in range(q.o0, q.o1, MR):
             mr = min(MR, q.o1 - o)
-            weight, velocity = at(layer.weight, o, i, room), at(layer.velocity, o, i, room)
+            weight, velocity, square = (
+                at(layer.weight, o, i, room),
+                at(layer.velocity, o, i, room),
+                at(layer.square, o, i, room),
+            )
             for r in range(mr):  # so that it comes while the gradient is computed
                 fetch_write(address_of(weight + r * layer.weight.stride), w * bytes_of(room))
-                if p.sgd.momentum != 0:
+                if mean:
                     fetch_write(address_of(velocity + r * layer.weight.stride), w * bytes_of(room))
+                if p.rates.kind != SGD:
+                    fetch_write(address_of(square + r * layer.weight.stride), w * bytes_of(room))
             if i + w < q.i1:  # a part of the next panel of x
                 for r in range(samples * (o - q.o0) // (q.o1 - q.o0), samples * (o + mr - q.o0) // (q.o1 - q.o0)):
                     fetch(address_of(at(layer.x_rows, r, i + w, room)), w * bytes_of(room))
             x = at(layer.x_rows, 0, i, room)
             sum_tile(mr, nv, samples, dz + o * rs, rs, cs, x, layer.x_rows.stride, zeros_behind(room), dw, w, room)
-            good &= update(p.sgd, mr, w, weight, layer.weight.stride, velocity, dw, w)
+            good &= update(p.rates, mr, w, weight, layer.weight.stride, velocity, square, dw, w)
             if p.gradients != 0:
                 for r in range(mr):
                     target = pointer(p.gradients, room) + (layer.weight_at + (o + r) * layer.n_in + i)
@@ -243,7 +267,8 @@ def learn_biases(p, q, samples, few, room):
         dots(1, n, samples, at(layer.dz, q.o0, 0, room), layer.dz.stride, pointer(p.ones, room), 0, pointer(0, room), db, 0)
     if p.gradients != 0:
         copy(n, pointer(p.gradients, room) + (layer.bias_at + q.o0), db)
-    return update(p.sgd, 1, n, pointer(layer.bias, room) + q.o0, 0, pointer(layer.bias_velocity, room) + q.o0, db, 0)
+    bias, velocity, square = pointer(layer.bias, room), pointer(layer.bias_velocity, room), pointer(layer.bias_square, room)
+    return update(p.rates, 1, n, bias + q.o0, 0, velocity + q.o0, square + q.o0, db, 0)
 
 
 @unit(TRAINING, INTEGER, INTEGER, INTEGER, INTEGER, POINTER, result=True)

@@ -1,8 +1,23 @@
 """Rows of numbers: activations, losses, sums and the optimiser, as cython/elementwise.h; products of few samples, as dots.h."""
 
+import math
+
 import numpy as np
 
-from .functions import activated, add_loss, compiled, loss_slope, rates_of, sgd_step, times_slope
+from .functions import (
+    SGD,
+    activated,
+    add_loss,
+    all_rates_of,
+    any_step,
+    compiled,
+    is_plain,
+    keeps_mean,
+    loss_slope,
+    rates_of,
+    sgd_step,
+    times_slope,
+)
 from .own import OWN_ACTIVATION, OWN_LOSS, SLOPE, TERMS, VALUE, call_rows, own_rows
 from .unit import DOUBLES, INTEGER, POINTER, REAL, unit
 from .vector import (
@@ -25,7 +40,17 @@ from .vector import (
     where,
 )
 
-SGD = np.dtype([("lr", np.float64), ("momentum", np.float64), ("weight_decay", np.float64), ("nesterov", np.int64)])
+# Of an optimiser. root, (1 - beta^t)^-1/2, and shrink, 1 - lr decay, follow from the step; bound is that of a gradient.
+RATES = np.dtype(
+    [(name, np.float64) for name in ("lr", "momentum", "weight_decay", "beta", "eps", "root", "shrink", "bound")]
+    + [("kind", np.int64), ("nesterov", np.int64)]
+)
+
+
+def rates_record(optimizer, bound=math.inf):
+    """The values of a RATES record, from (kind, lr, momentum, nesterov, weight_decay, beta, eps)."""
+    kind, lr, momentum, nesterov, weight_decay, beta, eps = optimizer
+    return lr, momentum, weight_decay, beta, eps, 1.0, 1.0, bound, kind, nesterov
 
 
 @compiled
@@ -210,9 +235,31 @@ def all_finite(n, p):
     return every(zeros == 0)
 
 
-@unit(SGD, INTEGER, INTEGER, POINTER, INTEGER, POINTER, POINTER, INTEGER, result=True)
-def update(s, rows, n, w, ld, v, dw, ldd):
-    """One step of SGD on rows of weights, v like w; whether all are finite after it."""
+@compiled
+def update_any(s, rows, n, w, ld, v, q, dw, ldd):
+    """The same of every optimiser, with clipping."""
+    zeros, rates, mean, square = full(0, load_upto(w, n)), all_rates_of(s, w), keeps_mean(s), s.kind != SGD
+    for r in range(rows):
+        for i in range(0, n, lanes(w)):
+            at, left = r * ld + i, n - i
+            d = load_upto(dw + (r * ldd + i), left)
+            old, old_v = load_upto(w + at, left), load_upto(v + at, left) if mean else d
+            now, velocity, squares = any_step(rates, old, old_v, load_upto(q + at, left) if square else d, d)
+            if mean:
+                store_upto(v + at, velocity, left)
+            if square:
+                store_upto(q + at, squares, left)
+                zeros = zeros + squares * 0
+            zeros = zeros + now * 0
+            store_upto(w + at, now, left)
+    return every(zeros == 0)
+
+
+@unit(RATES, INTEGER, INTEGER, POINTER, INTEGER, POINTER, POINTER, POINTER, INTEGER, result=True)
+def update(s, rows, n, w, ld, v, q, dw, ldd):
+    """One step on rows of weights, v (velocity) and q (mean of squares) like w; whether all are finite after it."""
+    if not is_plain(s):
+        return update_any(s, rows, n, w, ld, v, q, dw, ldd)
     zeros, rates = full(0, load_upto(w, n)), rates_of(s, w)
     for r in range(rows):
         for i in range(0, n, lanes(w)):

@@ -6,8 +6,9 @@ import numba
 import numpy as np
 
 from .. import checks
-from ..names import ACTIVATIONS
+from ..names import ACTIVATIONS, PER_SAMPLE, WHOLE_ROW
 from . import team as threads
+from .elementwise import rates_record
 from .entries import entry
 from .gemm import PRODUCT
 from .machine import ISA, MR, NV, VECTOR_BYTES
@@ -19,7 +20,7 @@ from .plan import Inference, Plan
 
 __all__ = [
     "Inference", "Plan", "activate", "define", "differentiate", "info", "linear", "linear_grad_input", "linear_grad_weight",
-    "loss", "matmul", "sgd", "shuffled",
+    "loss", "matmul", "sample_losses", "shuffled", "update",
 ]  # fmt: skip
 
 BLOCKS = KC, MR, NV * VECTOR_BYTES // 4  # for tests of their edges
@@ -143,26 +144,51 @@ def differentiate(activation, kept, dy, dz, n_threads):
     _elements(activation, dy if activation == _IDENTITY else kept, dy, dz, n_threads)
 
 
-def loss(loss, y, target, dy, n_threads):
-    """The loss of a batch; dy (None, y or another array) receives its gradient."""
+def _losses(loss, y, target, dy, out, scale, n_threads):
+    """Each sample's sum to out; the sum of all. dy, where it is not None, receives the gradient of scale times it."""
     rows, n = checks.matrix_shape(y)
     checks.contiguous(y, y.dtype, rows, n), checks.contiguous(target, y.dtype, rows, n)
     if dy is not None:
         checks.writable(dy, y.dtype, rows, n)
-    row = np.zeros(n + 80, y.dtype)
-    values = {"rows": rows, "n": n, "y": _address(y), "target": _address(target), "dy": _address(dy), "row": _address(row)}
-    return float(_run("loss", y.dtype, LOSS, loss=checks.loss(loss, defined(TERMS, y.dtype)), **values)["value"])
+    checks.loss(loss, defined(TERMS, y.dtype))
+    if n == 0:
+        out[:] = 0
+        return 0.0
+    whole, most = loss in WHOLE_ROW, threads.team_size(16.0 * y.size, n_threads)
+    lanes = VECTOR_BYTES // y.itemsize
+    numbers = 4 * lanes * (n + lanes) + 2 * lanes if whole else n + 80
+    rooms = np.zeros((most, numbers), y.dtype)
+    values = {"loss": loss, "rows": rows, "n": n, "y": _address(y), "target": _address(target), "dy": _address(dy)}
+    values |= {"out": _address(out), "scale": scale, "rooms": _address(rooms), "room_bytes": numbers * y.itemsize}
+    return float(_run("whole_losses" if whole else "losses", y.dtype, LOSS, 16.0 * y.size, n_threads, **values)["value"])
 
 
-def sgd(weight, dweight, velocity, lr, momentum, nesterov, weight_decay, n_threads):
-    """PyTorch's SGD on flat arrays; False, and nothing written, where a new weight or velocity is not finite."""
+def loss(loss, y, target, dy, n_threads):
+    """The loss of a batch; dy (None, y or another array) receives its gradient."""
+    rows, n = checks.matrix_shape(y)
+    divisor = float(rows if loss in PER_SAMPLE else rows * n) or 1.0
+    return _losses(loss, y, target, dy, np.empty(rows), 1 / divisor, n_threads) / divisor
+
+
+def sample_losses(loss, y, target, out, n_threads):
+    """out (B,) of float64 := each sample's sum over features."""
+    checks.writable(out, np.float64, checks.matrix_shape(y)[0])
+    _losses(loss, y, target, None, out, 1.0, n_threads)
+
+
+def update(weight, dweight, velocity, square, optimizer, step, n_threads):
+    """One update of flat arrays; False, and nothing written, where a result is not finite."""
     n = checks.ndarray(weight).size
     checks.writable(weight, weight.dtype, n), checks.contiguous(dweight, weight.dtype, n)
-    if momentum != 0:
-        checks.writable(velocity, weight.dtype, n)
-    values = {"n": n, "weight": _address(weight), "dweight": _address(dweight)}
-    values["velocity"] = _address(velocity) if momentum != 0 else _address(weight)
-    return bool(_run("sgd", weight.dtype, UPDATE, sgd=(lr, momentum, weight_decay, nesterov), **values)["finite"])
+    checks.optimizer(optimizer, velocity, square)
+    for state in (velocity, square):
+        if state is not None:
+            checks.writable(state, weight.dtype, n)
+    values = {"n": n, "weight": _address(weight), "dweight": _address(dweight), "velocity": _address(velocity)}
+    most = threads.team_size(10.0 * n, n_threads)
+    flags = np.zeros(most, np.int64)
+    values |= {"square": _address(square), "step": step, "flags": _address(flags), "rates": rates_record(optimizer)}
+    return bool(_run("update", weight.dtype, UPDATE, 10.0 * n, n_threads, **values)["finite"])
 
 
 def shuffled(key, epoch, n, first, rows):

@@ -20,9 +20,11 @@ from .order import PLACES, permute
 from .passes import CHAIN, ELEMENTS, LOSS, UPDATE
 from .passes import chain as chain_member
 from .passes import elements as elements_member
-from .passes import loss as loss_alone
-from .passes import sgd as sgd_alone
+from .passes import losses as losses_member
 from .passes import sum_columns as columns_member
+from .passes import update_all as update_member
+from .passes import whole_losses as whole_losses_member
+from .recipes import train as train_recipe_member
 from .team import TEAM
 from .training import train as train_member
 from .training import train_tiny as train_tiny_member
@@ -40,6 +42,9 @@ def _functions(like):
     def train_tiny(job, team, member):
         train_tiny_member(record(job, TRAINING), record(team, TEAM), member, like)
 
+    def train_recipe(job, team, member):
+        train_recipe_member(record(job, TRAINING), record(team, TEAM), member, like)
+
     def infer(job, team, member):
         infer_member(record(job, PASSAGE), record(team, TEAM), member, like)
 
@@ -52,11 +57,14 @@ def _functions(like):
     def sum_columns(job, team, member):
         columns_member(record(job, ELEMENTS), record(team, TEAM), member, like)
 
-    def loss(job, team, member):
-        loss_alone(record(job, LOSS), like)
+    def losses(job, team, member):
+        losses_member(record(job, LOSS), record(team, TEAM), member, like)
 
-    def sgd(job, team, member):
-        sgd_alone(record(job, UPDATE), like)
+    def whole_losses(job, team, member):
+        whole_losses_member(record(job, LOSS), record(team, TEAM), member, like)
+
+    def update(job, team, member):
+        update_member(record(job, UPDATE), record(team, TEAM), member, like)
 
     def measure(job, team, member):
         chain_member(record(job, CHAIN), record(team, TEAM), like)
@@ -64,7 +72,12 @@ def _functions(like):
     def shuffle(job, team, member):
         permute(record(job, PLACES))
 
-    return {f.__name__: f for f in (train, train_tiny, infer, multiply, elements, sum_columns, loss, sgd, measure, shuffle)}
+    training = (train, train_tiny, train_recipe, infer)
+    passes = (multiply, elements, sum_columns, losses, whole_losses, update, measure, shuffle)
+    return {f.__name__: f for f in (*training, *passes)}
+
+
+_GROUPS = {"train_tiny": "tiny", "train_recipe": "recipes", "whole_losses": "recipes"}  # of units
 
 
 def _nogil(signature, **options):
@@ -75,5 +88,5 @@ def _nogil(signature, **options):
 def entry(name, dtype):
     """A function by its name, for float32 or float64; for int64 where it has to do with neither."""
     if dtype.kind == "f":
-        define(dtype, tiny=name == "train_tiny")
+        define(dtype, _GROUPS.get(name))
     return cached(_nogil, _SIGNATURE, _functions(dtype.type(_NUMBER))[name])

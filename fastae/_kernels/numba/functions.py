@@ -8,7 +8,7 @@ import math
 from numba import njit, types
 from numba.extending import overload
 
-from ..names import ACTIVATIONS, LOSSES
+from ..names import ACTIVATIONS, LOSSES, OPTIMIZERS, PER_SAMPLE
 from .vector import (
     absolute,
     bits,
@@ -19,6 +19,7 @@ from .vector import (
     full,
     lane,
     number,
+    square_root,
     where,
     with_lane,
 )
@@ -29,6 +30,8 @@ inlined = njit(error_model="numpy", nogil=True, inline="always")
 
 IDENTITY, RELU, LEAKY_RELU, ELU, SIGMOID, TANH, SOFTPLUS, GELU, SILU = range(len(ACTIVATIONS))
 HALF_SQUARED, MSE, BCE, BCE_WITH_LOGITS, MAE, HUBER, POISSON, MULTINOMIAL, COSINE = range(len(LOSSES))
+SGD, ADAM, ADAMW, RMSPROP = range(len(OPTIMIZERS))
+_PER_SAMPLE = tuple(sorted(PER_SAMPLE))
 
 
 class _Single:
@@ -328,15 +331,16 @@ def loss_slope(loss, y, t):
 
 @compiled
 def loss_divisor(loss, rows, n):
-    return float(rows) if loss == HALF_SQUARED else float(rows) * n
+    return float(rows) if loss in _PER_SAMPLE else float(rows) * n
 
 
-# ---- the optimiser ---------------------------------------------------------------------------------------------------
+# ---- optimisers ------------------------------------------------------------------------------------------------------
 
 
 @compiled
 def rates_of(s, p):
-    """What an SGD record says, rounded to the type of what p points to; as values, which no store can be thought to change."""
+    """What SGD takes of a RATES record, rounded to the type of what p points to; as values, which no store can be thought to
+    change."""
     return number(s.lr, p), number(s.momentum, p), number(s.weight_decay, p), s.nesterov != 0
 
 
@@ -349,3 +353,54 @@ def sgd_step(rates, w, v, dw):
         return fma(-lr, g, w), v
     u = fma(momentum, v, g)
     return fma(-lr, fma(momentum, u, g) if nesterov else u, w), u
+
+
+@compiled
+def all_rates_of(s, p):
+    """The same of every optimiser."""
+    return (
+        rates_of(s, p), s.kind, number(s.bound, p), number(s.beta, p), number(1 - s.beta, p), number(1 - s.momentum, p),
+        number(s.eps, p), number(s.root, p), number(s.shrink, p),
+    )  # fmt: skip
+
+
+@compiled
+def any_step(rates, w, v, s, dw):
+    """New weights, velocity and mean of squares, by the formulas of reference.update, of a gradient that is clipped first."""
+    sgd, kind, bound, beta, new_square, new_mean, eps, root, shrink = rates
+    lr, momentum, decay, nesterov = sgd
+    dw = where(dw > bound, bound, where(dw < -bound, -bound, dw))
+    if kind == SGD:
+        w, v = sgd_step(sgd, w, v, dw)
+        return w, v, s
+    w, g = w * shrink, dw if kind == ADAMW or decay == 0 else fma(decay, w, dw)
+    s = fma(beta, s, new_square * g * g)
+    if kind == RMSPROP:
+        d = g / (square_root(s) + eps)
+        v = fma(momentum, v, d) if momentum != 0 else d
+        return fma(-lr, fma(momentum, v, d) if nesterov else v, w), v, s
+    v = fma(new_mean, g - v, v)
+    return w - lr * v / fma(square_root(s), root, eps), v, s
+
+
+@compiled
+def keeps_mean(s):
+    """Whether an update reads and writes the velocity."""
+    return s.momentum != 0 or s.kind == ADAM or s.kind == ADAMW
+
+
+@compiled
+def is_plain(s):
+    """Whether it is SGD, and nothing is clipped."""
+    return s.kind == SGD and s.bound == math.inf
+
+
+@compiled
+def set_rates(s, given, step, lr, momentum):
+    """s := the rates of a step, from those of the optimizer and this step's lr and momentum; step: updates before it."""
+    s.lr, s.momentum, s.root, s.shrink = lr, momentum, 1.0, 1.0
+    if given.kind == ADAM or given.kind == ADAMW:
+        taken = float(step + 1)
+        s.lr, s.root = lr / (1 - momentum**taken), (1 - given.beta**taken) ** -0.5
+    if given.kind == ADAMW:
+        s.shrink = 1 - lr * given.weight_decay

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .elementwise import all_finite, copy, fill, padded
+from .elementwise import all_finite, ceil_div, copy, fill, padded
 from .functions import compiled
 from .network import (
     FLOAT32,
@@ -18,6 +18,7 @@ from .network import (
     gather_row,
     layer_at,
     part,
+    scatter_row,
 )
 from .team import TEAM, meet
 from .tile import transpose
@@ -43,6 +44,12 @@ def load_block(p, first, n, x, desk, room):
     """n samples, from the first on, as columns; those beyond, up to whole vectors, are zero."""
     step, size, n_in, square = lanes(room), bytes_of(room), layer_at(p.layers, 0).n_in, pointer(desk.square, room)
     in_place = p.x.kind == (FLOAT32 if size == 4 else FLOAT64) and p.x.column_stride == size and p.x.row_stride % size == 0
+    if p.x.row_ends != 0:
+        for f in range(n_in):
+            fill(at(x, f, 0, room), ceil_div(n, step) * step, 0)
+        for s in range(n):
+            scatter_row(p.x, first + s, n_in, x.stride, at(x, 0, s, room))
+        return
     corner = desk.corner
     for s in range(0, n, step):
         for f in range(0, n_in, step):
@@ -99,6 +106,7 @@ def infer_many(p, desk, team, member, room):
 def take(layer, given):
     """What a forward pass needs to know of a layer."""
     layer.n_in, layer.n_out, layer.activation, layer.bias = given.n_in, given.n_out, given.activation, given.bias
+    layer.across = 1
     put(layer.weight, given.weight.data, given.weight.stride)
 
 

@@ -7,7 +7,7 @@ from ctypes import c_char
 
 import numpy as np
 
-from .elementwise import activate_rows, add, ceil_div, copy_padded, dots
+from .elementwise import activate_rows, add, ceil_div, copy_padded, dots, fill
 from .functions import compiled
 from .machine import MR, NV
 from .tile import tile, transpose
@@ -22,12 +22,23 @@ LINE = 16
 
 _N = np.int64
 MATRIX = np.dtype([("data", _N), ("stride", _N)])
-SOURCE = np.dtype([("data", _N), ("row_stride", _N), ("column_stride", _N), ("row_bytes", _N), ("kind", _N)])
+# Samples of the caller's: a matrix, or scipy's CSR, which has row_ends.
+SOURCE = np.dtype(
+    [
+        (name, _N)
+        for name in ("data", "row_stride", "column_stride", "row_bytes", "kind", "row_ends", "columns", "wide", "stored")
+    ]
+)
 UINT8, FLOAT32, FLOAT64 = range(3)  # kinds
 LAYER = np.dtype(
-    [(name, _N) for name in ("n_in", "n_out", "activation", "keeps_input", "weight_at", "bias_at", "bias", "bias_velocity")]
-    + [(name, MATRIX) for name in ("weight", "velocity", "turned", "turned_velocity", "x", "y", "x_rows", "y_rows")]
-    + [(name, MATRIX) for name in ("kept", "kept_rows", "dz", "dz_rows")]
+    [(name, _N) for name in ("n_in", "n_out", "activation", "keeps_input", "weight_at", "bias_at")]
+    # From a weight to the next input's, 1 but for tied layers; the activation whose slope input_gradient applies; has a stage.
+    + [(name, _N) for name in ("across", "slope", "staged")]
+    + [(name, _N) for name in ("bias", "bias_velocity", "bias_square", "bias_gradient")]
+    + [(name, MATRIX) for name in ("weight", "velocity", "square", "turned", "turned_velocity", "turned_square")]
+    + [(name, MATRIX) for name in ("x", "y", "x_rows", "y_rows", "kept", "kept_rows", "dz", "dz_rows")]
+    + [(name, MATRIX) for name in ("gradient", "passed", "gate", "eps", "squared")]
+    + [("dropout", np.float64)]
 )
 _LAYER_BYTES = LAYER.itemsize
 
@@ -52,9 +63,15 @@ def part(n, team, member):
 
 
 @compiled
+def most_samples(widest, bytes_each):
+    """Samples of the largest block, of layers so wide."""
+    return max(2 * LINE, min(BLOCK_SAMPLES, BLOCK_BYTES // (widest * bytes_each) // LINE * LINE))
+
+
+@compiled
 def block_samples(samples, widest, bytes_each):
     """Samples of a block, of so many samples and layers so wide; the blocks are nearly equal."""
-    most = max(2 * LINE, min(BLOCK_SAMPLES, BLOCK_BYTES // (widest * bytes_each) // LINE * LINE))
+    most = most_samples(widest, bytes_each)
     return ceil_div(ceil_div(samples, max(ceil_div(samples, most), 1)), LINE) * LINE
 
 
@@ -83,8 +100,34 @@ def convert_row(p, n, step, kind, out):
 
 
 @compiled
+def stored_value(s, k, like):
+    """A stored element of a sparse source."""
+    if s.kind == UINT8:
+        return number(pointer(s.data, np.uint8(0))[k], like) * number(1.0 / 255, like)
+    return number(pointer(s.data, np.float32(0))[k] if s.kind == FLOAT32 else pointer(s.data, np.float64(0))[k], like)
+
+
+@compiled
+def index_at(address, k, wide):
+    return np.int64(pointer(address, np.int64(0))[k] if wide else pointer(address, np.int32(0))[k])
+
+
+@unit(SOURCE, INTEGER, INTEGER, INTEGER, POINTER)
+def scatter_row(s, row, n, step, out):
+    """Adds the stored elements of a sparse source's row to n numbers, step apart; what is out of range is left out."""
+    for k in range(max(index_at(s.row_ends, row, s.wide), 0), min(index_at(s.row_ends, row + 1, s.wide), s.stored)):
+        j = index_at(s.columns, k, s.wide)
+        if 0 <= j < n:
+            out[j * step] = out[j * step] + stored_value(s, k, out)
+
+
+@compiled
 def gather_row(s, row, n, out):
     """A row of the source; where it needs no conversion, filled up with zeros to whole vectors."""
+    if s.row_ends != 0:
+        fill(out, n, 0)
+        scatter_row(s, row, n, 1, out)
+        return
     p = s.data + row * s.row_stride
     if s.column_stride == bytes_of(out) and s.kind == (FLOAT32 if bytes_of(out) == 4 else FLOAT64):
         copy_padded(n, out, pointer(p, out))
@@ -141,7 +184,7 @@ def forward(layer, o0, o1, samples, space):
             nv = panel(s, samples, space)
             z, y = at(layer.kept, o, s, space), at(layer.y, o, s, space)
             sum_tile(
-                mr, nv, layer.n_in, at(layer.weight, o, 0, space), layer.weight.stride, 1, at(layer.x, 0, s, space),
+                mr, nv, layer.n_in, at(layer.weight, o, 0, space), layer.weight.stride, layer.across, at(layer.x, 0, s, space),
                 layer.x.stride, pointer(layer.bias, space) + o, z, layer.kept.stride, space,
             )  # fmt: skip
             activate_rows(layer.activation, mr, nv * lanes(space), z, layer.kept.stride, y, layer.y.stride)
@@ -163,10 +206,14 @@ def forward_few(layer, samples, o0, o1, like):
 
 
 def source_of(a):
-    """The record of a matrix of samples as the caller has it."""
+    """The record of samples as the caller has them."""
+    if hasattr(a, "indptr"):
+        kind = ("uint8", "float32", "float64").index(a.data.dtype.name)
+        parts = (part.ctypes.data for part in (a.indptr, a.indices))
+        return a.data.ctypes.data, 0, 0, 0, kind, *parts, a.indptr.dtype.itemsize == 8, len(a.data)
     step = a.strides[1] if a.shape[1] > 1 else a.itemsize
     kind = ("uint8", "float32", "float64").index(a.dtype.name)
-    return a.ctypes.data, a.strides[0], a.strides[1], a.shape[1] * step if step == a.itemsize else 0, kind
+    return a.ctypes.data, a.strides[0], a.strides[1], a.shape[1] * step if step == a.itemsize else 0, kind, 0, 0, 0, 0
 
 
 class Arena:

@@ -2,16 +2,22 @@
 
 import numpy as np
 
-from .elementwise import SGD, activate_rows, ceil_div, copy, differentiate_rows, load_upto, loss_rows, update
-from .functions import compiled, loss_divisor, rates_of, sgd_step
+from .elementwise import RATES, activate_rows, ceil_div, copy, differentiate_rows, load_upto, loss_rows, update
+from .functions import SGD, all_rates_of, any_step, compiled, keeps_mean, set_rates
+from .losses import whole_rows
 from .team import meet
 from .tile import fma_chain
 from .vector import every, full, lanes, number, pointer
 
 _N = np.int64
 ELEMENTS = np.dtype([(name, _N) for name in ("activation", "rows", "n", "kept", "source", "out")])
-LOSS = np.dtype([(name, _N) for name in ("loss", "rows", "n", "y", "target", "dy", "row")] + [("value", np.float64)])
-UPDATE = np.dtype([(name, _N) for name in ("n", "weight", "dweight", "velocity", "finite")] + [("sgd", SGD)])
+LOSS = np.dtype(
+    [(name, _N) for name in ("loss", "rows", "n", "y", "target", "dy", "out", "rooms", "room_bytes")]
+    + [(name, np.float64) for name in ("scale", "value")]
+)
+UPDATE = np.dtype(
+    [(name, _N) for name in ("n", "weight", "dweight", "velocity", "square", "step", "flags", "finite")] + [("rates", RATES)]
+)
 CHAIN = np.dtype([("rounds", _N), ("value", np.float64)])
 
 
@@ -48,40 +54,76 @@ def sum_columns(p, team, member, like):
 
 
 @compiled
-def loss(p, like):
-    """The loss of a batch, its samples added in order; dy, where it is not NULL, receives its gradient. row: a padded one."""
-    divisor, value = loss_divisor(p.loss, p.rows, p.n), 0.0
-    y, target, row = pointer(p.y, like), pointer(p.target, like), pointer(p.row, like)
-    term = pointer(p.row, 1.0)  # the sum of a row, in front of its slopes
-    row = row + 8
-    for i in range(p.rows):
-        loss_rows(p.loss, 1, p.n, y + i * p.n, target + i * p.n, 0, number(1 / divisor, row), row, 0, term)
-        value += term[0]
+def losses(p, team, member, like):
+    """Each sample's loss, and their sum in order; dy, where it is not NULL, receives the gradient of scale times it."""
+    y, target, out, dy = pointer(p.y, like), pointer(p.target, like), pointer(p.out, 1.0), pointer(p.dy, like)
+    row, scale = pointer(p.rooms + member * p.room_bytes, like), number(p.scale, y)
+    for i in range(p.rows * member // team.size, p.rows * (member + 1) // team.size):
+        loss_rows(p.loss, 1, p.n, y + i * p.n, target + i * p.n, 0, scale, row, 0, out + i)
         if p.dy != 0:
-            copy(p.n, pointer(p.dy, like) + i * p.n, row)
-    p.value = value / divisor if divisor > 0 else 0.0
+            copy(p.n, dy + i * p.n, row)
+    add_losses(p, team, member)
 
 
 @compiled
-def update_is_finite(s, n, w, v, dw):
-    """Whether weights and velocity would be finite after an update. Nothing is written."""
-    zeros, rates = full(0, load_upto(w, n)), rates_of(s, w)
+def whole_losses(p, team, member, like):
+    """The same of a loss of whole rows."""
+    y, target, out, dy = pointer(p.y, like), pointer(p.target, like), pointer(p.out, 1.0), pointer(p.dy, like)
+    room, scale, i = pointer(p.rooms + member * p.room_bytes, like), number(p.scale, y), p.rows * member // team.size
+    end = p.rows * (member + 1) // team.size
+    while i < end:
+        n, at = min(lanes(room), end - i), i * p.n
+        to = dy + at if p.dy != 0 else dy
+        whole_rows(p.loss, n, p.n, y + at, target + at, p.n, scale, to, out + i, room)
+        i += n
+    add_losses(p, team, member)
+
+
+@compiled
+def add_losses(p, team, member):
+    meet(team)
+    if member == 0:
+        out, value = pointer(p.out, 1.0), 0.0
+        for i in range(p.rows):
+            value += out[i]
+        p.value = value
+    meet(team)
+
+
+@compiled
+def update_is_finite(s, n, w, v, q, dw):
+    """Whether weights, velocity and square would be finite after an update. Nothing is written."""
+    zeros, rates, mean, square = full(0, load_upto(w, n)), all_rates_of(s, w), keeps_mean(s), s.kind != SGD
     for i in range(0, n, lanes(w)):
-        old = load_upto(w + i, n - i)
-        now, velocity = sgd_step(rates, old, load_upto(v + i, n - i), load_upto(dw + i, n - i))
+        d = load_upto(dw + i, n - i)
+        old_v, old_q = load_upto(v + i, n - i) if mean else d, load_upto(q + i, n - i) if square else d
+        now, velocity, squares = any_step(rates, load_upto(w + i, n - i), old_v, old_q, d)
         zeros = zeros + now * 0
-        if s.momentum != 0:
+        if mean:
             zeros = zeros + velocity * 0
+        if square:
+            zeros = zeros + squares * 0
     return every(zeros == 0)
 
 
 @compiled
-def sgd(p, like):
-    w, v, dw = pointer(p.weight, like), pointer(p.velocity, like), pointer(p.dweight, like)
-    good = update_is_finite(p.sgd, p.n, w, v, dw)
+def update_all(p, team, member, like):
+    """An update of flat arrays, where it leaves all of them finite."""
+    i, end = share(p.n, team, member)
+    w, dw = pointer(p.weight, like) + i, pointer(p.dweight, like) + i
+    v, q, flags = pointer(p.velocity, like) + i, pointer(p.square, like) + i, pointer(p.flags, 0)
+    if member == 0:
+        set_rates(p.rates, p.rates, p.step, p.rates.lr, p.rates.momentum)
+    meet(team)
+    flags[member] = 1 if update_is_finite(p.rates, end - i, w, v, q, dw) else 0
+    meet(team)
+    good = True
+    for m in range(team.size):
+        good &= flags[m] != 0
     if good:
-        update(p.sgd, 1, p.n, w, 0, v, dw, 0)
+        update(p.rates, 1, end - i, w, 0, v, q, dw, 0)
     p.finite = 1 if good else 0
+    meet(team)
 
 
 @compiled

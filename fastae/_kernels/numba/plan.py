@@ -1,138 +1,90 @@
-"""One network's buffers, laid out by NumPy for the loops in training.py and inference.py."""
+"""One network's training and inference: arguments are checked, buffers laid out, and the loops in compiled code called."""
 
 import threading
 
 import numpy as np
 
 from .. import checks
-from ..names import keeps_input
+from ..recipe import check
 from . import team as threads
-from .backward import BLOCK, LOSS_FEATURES, RECTANGLE, TRAINING
+from .elementwise import rates_record
 from .entries import entry
 from .inference import DESK, PASSAGE
-from .machine import MR, NV, VECTOR_BYTES
-from .network import BLOCK_SAMPLES, LAYER, LINE, MANY, MATRIX, Arena, source_of
+from .layout import TILE_BYTES, Layout, passes_by_itself
+from .network import BLOCK_SAMPLES, LAYER, LINE, MANY, Arena, source_of
 from .own import OWN_ACTIVATION, OWN_LOSS, TERMS, VALUE, defined
 
 TINY = 16
 BARRIERS = 32  # at which members can meet in the time that waking one takes
-TILE_BYTES = MR * NV * VECTOR_BYTES
-ROOM = 2 * TILE_BYTES + LOSS_FEATURES * BLOCK_SAMPLES * 8 + 1024  # a tile and zeros, then a tile, or rows of the loss
-
-
-def rectangles_of(layers):
-    """(layer, o0, o1, i0, i1, weights before): BLOCK x BLOCK where that makes many, else half of it each way."""
-    for block in (BLOCK, BLOCK // 2):
-        found = [
-            (l, o, min(o + block, n_out), i, min(i + block, n_in))
-            for l, (n_in, n_out, _, _) in enumerate(layers)
-            for i in range(0, n_in, block)
-            for o in range(0, n_out, block)
-        ]
-        if len(found) >= 32:
-            break
-    sizes = [(o1 - o0) * (i1 - i0) for _, o0, o1, i0, i1 in found]
-    return [(*q, sum_before) for q, sum_before in zip(found, np.cumsum([0, *sizes[:-1]]), strict=True)]
 
 
 class Plan:
     """Buffers and loops for training one network; the same as ``reference.Plan``, compiled by Numba."""
 
-    def __init__(self, layers, weights, velocity, batch_size, loss, n_threads):
-        checks.plan(weights, velocity, batch_size)
-        self.batch_size, self.n_threads = batch_size, n_threads
-        self._shapes = checks.layers(layers, weights.size, defined(VALUE, weights.dtype))
-        self._weights, self._velocity = weights, velocity
+    def __init__(self, layers, weights, velocity, batch_size, loss, n_threads, square=None, recipe=None):
+        dtype = checks.plan(weights, velocity, batch_size, square).dtype
+        self.batch_size, self.n_threads, self.done, self.penalty = batch_size, n_threads, 0, 0.0
+        shapes = self._shapes = checks.layers(layers, weights.size, defined(VALUE, dtype), chained=False)
+        checks.loss(loss, defined(TERMS, dtype))
+        self.recipe = check(recipe, shapes, loss)
+        if self.recipe.feature_weight is not None:
+            checks.contiguous(self.recipe.feature_weight, dtype, shapes[-1][1])
+        self._plain = passes_by_itself(self.recipe, loss) and not self.recipe.unfused
+        own = loss >= OWN_LOSS or any(s[2] >= OWN_ACTIVATION for s in shapes)
+        self._tiny = self._plain and batch_size < MANY and not own and all(max(s[:2]) <= TINY for s in shapes)
+        self._states = {"weight": weights, "velocity": velocity, "square": square}
+        self._layout = Layout(shapes, self.recipe, loss, batch_size, dtype, self._states, self._tiny)
         self._running = threading.Lock()
-        self._members, self._arena, self._block_arena, self.done = 0, Arena(), None, 0
-        self._job = np.zeros(1, TRAINING)
-        self._lay_out(checks.loss(loss, defined(TERMS, weights.dtype)))
-        self._entry = entry("train_tiny" if self._tiny else "train", weights.dtype)
+        self._entry = entry("train_tiny" if self._tiny else "train" if self._plain else "train_recipe", dtype)
 
-    def _lay_out(self, loss):
-        """The buffers that all members share."""
-        job, shapes, rows, arena = self._job, self._shapes, self.batch_size, self._arena
-        size, few = self._weights.itemsize, min(rows, MANY)
-        momentum, own = self._velocity is not None, loss >= OWN_LOSS or any(s[2] >= OWN_ACTIVATION for s in shapes)
-        tiny = self._tiny = rows < MANY and not own and all(max(s[:2]) <= TINY for s in shapes)
-        widths = [shapes[0][0], *(s[1] for s in shapes)]
-        rectangles = rectangles_of(shapes)
-        nothing, at = (0, 0), 0
-        job["layers"], layers = arena.records(len(shapes), LAYER)
-        x_rows = arena.matrix(rows, widths[0], size)
-        for l, (n_in, n_out, activation, has_bias) in enumerate(shapes):
-            layer = layers[l]
-            layer["n_in"], layer["n_out"], layer["activation"] = n_in, n_out, activation
-            layer["weight_at"], layer["bias_at"] = at, at + n_in * n_out if has_bias else -1
-            at += (n_in + bool(has_bias)) * n_out
-            layer["weight"], layer["bias"] = arena.matrix(n_out, n_in, size), arena.matrix(1, n_out, size)[0]
-            layer["velocity"], layer["bias_velocity"] = nothing, 0
-            if momentum:
-                layer["velocity"], layer["bias_velocity"] = arena.matrix(n_out, n_in, size), arena.matrix(1, n_out, size)[0]
-            layer["turned"] = arena.matrix(n_in, n_out, size) if tiny else nothing
-            layer["turned_velocity"] = arena.matrix(n_in, n_out, size) if tiny and momentum else nothing
-            layer["x_rows"], layer["y_rows"] = x_rows, arena.matrix(rows if l < len(shapes) - 1 else few, n_out, size)
-            layer["dz"], layer["dz_rows"] = arena.matrix(n_out, rows, size), arena.matrix(few, n_out, size)
-            layer["keeps_input"] = keeps_input(activation)
-            layer["kept_rows"] = arena.matrix(few, n_out, size) if layer["keeps_input"] else layer["y_rows"]
-            x_rows = layer["y_rows"]
-        job["target_rows"] = arena.matrix(rows, widths[-1], size)
-        job["ones"], ones = arena.records(rows + LINE, self._weights.dtype)
-        ones[:] = 1
-        job["sample_loss"], job["finite"] = arena.take((rows + LINE) * 8), arena.take(threads.MAX_TEAM * 8)
-        job["rectangles"], array = arena.records(len(rectangles), RECTANGLE)
-        array[:] = rectangles
-        job["n_layers"], job["n_rectangles"], job["batch_size"], job["loss"] = len(shapes), len(rectangles), rows, loss
-        job["n_weights"], job["widest"] = self._weights.size, max(widths)
-        job["weights"], job["velocity"] = self._weights.ctypes.data, self._velocity.ctypes.data if momentum else 0
-        self._layers = layers
-
-    def _lay_out_blocks(self, members):
-        """The members' own buffers, in which a block of many samples passes through the layers."""
-        shapes, size, samples = self._shapes, self._weights.itemsize, min(self.batch_size, BLOCK_SAMPLES)
-        self._block_arena = arena = Arena()
-        self._job["blocks"], layers = arena.records(members * len(shapes), LAYER)
-        self._job["targets"], targets = arena.records(members, MATRIX)
-        self._job["rooms"], self._job["room_bytes"] = arena.take(members * ROOM), ROOM
-        layers[:] = np.tile(self._layers, members)
-        for m in range(members):
-            x = arena.matrix(shapes[0][0], samples, size)
-            for layer in layers[m * len(shapes) : (m + 1) * len(shapes)]:
-                layer["x"], layer["y"] = x, arena.matrix(layer["n_out"], samples, size)
-                layer["kept"] = arena.matrix(layer["n_out"], samples, size) if layer["keeps_input"] else layer["y"]
-                x = layer["y"]
-            targets[m] = arena.matrix(shapes[-1][1], samples, size)
-        self._members = members
-
-    def run(self, x, target, order, first, last, sgd, gradients=None, total=0.0):
-        """Steps over the rows order[first:last]; see README.md."""
-        job, P = self._job, self._weights.size
-        n_in, n_out = self._shapes[0][0], self._shapes[-1][1]
-        if len(checks.source(x, n_in)) != len(checks.source(target, n_out)):
-            raise ValueError(f"x has {len(x)} rows, target {len(target)}")
-        checks.rows(order, first, last, len(x))
+    def _check(self, x, target, order, first, last, optimizer, gradients, schedule, sample_weight):
+        """The arguments of a run."""
+        (n_in, *_), (_, n_out, *_), weights = self._shapes[0], self._shapes[-1], self._states["weight"]
+        rows = checks.source(x, n_in).shape[0]
+        if target is x and n_out != n_in - self.recipe.condition:
+            raise ValueError(
+                f"the input has {n_in} features, of which {self.recipe.condition} are a condition, the output {n_out}"
+            )
+        if target is not x and checks.source(target, n_out).shape[0] != rows:
+            raise ValueError(f"x has {rows} rows, target {target.shape[0]}")
+        checks.rows(order, first, last, rows)
         if gradients is not None:
-            checks.writable(gradients, self._weights.dtype, P)
-        lr, momentum, nesterov, weight_decay = sgd
-        if momentum != 0 and self._velocity is None:
-            raise ValueError(f"momentum {momentum} needs a plan with a velocity")
+            checks.writable(gradients, weights.dtype, weights.size)
+        checks.optimizer(optimizer, self._states["velocity"], self._states["square"])
+        if schedule is not None:
+            steps = -(-(last - first) // (self.batch_size * self.recipe.accumulate))
+            checks.schedule(schedule, steps, self._states["velocity"])
+        if sample_weight is not None:
+            checks.contiguous(sample_weight, weights.dtype, rows)
+
+    def run(
+        self, x, target, order, first, last, optimizer, gradients=None, total=0.0, step=0, schedule=None, sample_weight=None
+    ):
+        """Steps over the rows order[first:last]; see README.md."""
+        self._check(x, target, order, first, last, optimizer, gradients, schedule, sample_weight)
+        job, P, record, run_entry = self._layout.job, self._states["weight"].size, None, self._entry
         if self._running.locked():
             raise RuntimeError("this plan is running in another thread; each thread needs a trainer and a model of its own")
         with self._running:
-            step, run = (6.0 * P * n for n in (min(self.batch_size, last - first), last - first))
-            n_threads = 1 if self._tiny else threads.team_size(run, threads.team_size(BARRIERS * step, self.n_threads))
-            if n_threads > self._members:
-                self._lay_out_blocks(n_threads)
+            once, run = (6.0 * P * n for n in (min(self.batch_size, last - first), last - first))
+            n_threads = 1 if self._tiny else threads.team_size(run, threads.team_size(BARRIERS * once, self.n_threads))
+            self._layout.give_blocks(n_threads)
             job["x_source"], job["target_source"], job["is_target_input"] = source_of(x), source_of(target), target is x
             job["order"], job["first"], job["last"] = 0 if order is None else order.ctypes.data, first, last
             job["gradients"] = 0 if gradients is None else gradients.ctypes.data
-            job["sgd"] = lr, momentum, weight_decay, nesterov
+            job["optimizer"] = job["rates"] = rates_record(optimizer, self.recipe.clip_value)
+            job["step"], job["schedule"] = step, 0 if schedule is None else schedule.ctypes.data
             job["total"] = job["before"] = total
             job["done"] = 0
+            if not self._plain or sample_weight is not None:
+                run_entry = entry("train_recipe", self._states["weight"].dtype)
+                record = self._layout.give_recipe(target is x, sample_weight)
             try:
-                threads.run(self._entry, job.ctypes.data, n_threads)
+                threads.run(run_entry, job.ctypes.data, n_threads)
             finally:
-                self.done = job["done"][0]
+                self.done, self.penalty = job["done"][0], 0.0 if record is None else float(record["penalty"])
+            if self.recipe.tied and gradients is not None and self.done:
+                self._layout.clear_upper(gradients)
             return int(self.done), float(job["total"][0])
 
 
@@ -166,7 +118,7 @@ class Inference:
 
     def run(self, x, out, n_threads):
         """out := the network's output for x; whether all of x is finite."""
-        samples = len(checks.source(x, self._shapes[0][0]))
+        samples = checks.source(x, self._shapes[0][0]).shape[0]
         checks.writable(out, self._weights.dtype, samples, self._shapes[-1][1])
         if samples == 0:
             return True

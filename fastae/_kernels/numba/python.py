@@ -9,20 +9,10 @@ import operator
 
 import numpy as np
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
 from . import functions
-from .vector import Mask, Vector, absolute, call, full, lane, llvm, suffix, where, with_lane
-
-
-@intrinsic
-def square_root(typing, v):
-    """The square root of each lane."""
-
-    def build(context, builder, sig, values):
-        return call(builder, f"llvm.sqrt.{suffix(llvm(v))}", llvm(v), values[0])
-
-    return v(v), build
+from .vector import Mask, Vector, absolute, full, lane, square_root, where, with_lane
 
 
 def select(condition, a, b):

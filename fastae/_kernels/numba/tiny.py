@@ -2,7 +2,20 @@
 
 from .backward import TRAINING
 from .elementwise import padded, store_upto
-from .functions import activated, add_loss, compiled, inlined, loss_slope, rates_of, sgd_step, times_slope
+from .functions import (
+    SGD,
+    activated,
+    add_loss,
+    all_rates_of,
+    any_step,
+    compiled,
+    inlined,
+    is_plain,
+    keeps_mean,
+    loss_slope,
+    sgd_step,
+    times_slope,
+)
 from .network import at, layer_at, turn
 from .unit import INTEGER, POINTER, REAL, unit
 from .vector import (
@@ -49,7 +62,7 @@ def turn_whole(m, turned, rows, columns, like):
     turn(padded(rows, p), padded(columns, p), p, m.stride, at(turned, 0, 0, like), turned.stride)
 
 
-@unit(TRAINING, POINTER, tiny=True)
+@unit(TRAINING, POINTER, group="tiny")
 def turn_all(p, like):
     """The weights' other layout."""
     for l in range(p.n_layers):
@@ -57,9 +70,11 @@ def turn_all(p, like):
         turn_whole(layer.weight, layer.turned, layer.n_out, layer.n_in, like)
         if p.velocity != 0:
             turn_whole(layer.velocity, layer.turned_velocity, layer.n_out, layer.n_in, like)
+        if p.square != 0:
+            turn_whole(layer.square, layer.turned_square, layer.n_out, layer.n_in, like)
 
 
-@unit(TRAINING, INTEGER, REAL, POINTER, tiny=True)
+@unit(TRAINING, INTEGER, REAL, POINTER, group="tiny")
 def pass_tiny(p, samples, scale, like):
     """Phase 1, once samples are gathered. Beyond n_out a layer's outputs are made zero, as f(0) may not be."""
     top = layer_at(p.layers, p.n_layers - 1)
@@ -91,10 +106,12 @@ def pass_tiny(p, samples, scale, like):
 
 
 @inlined
-def tiny_update(rates, samples, left, lda, rows, right, ldb, columns, w, ldw, v, gradients, zeros):
+def tiny_update(how, samples, left, lda, rows, right, ldb, columns, w, ldw, v, q, gradients, zeros):
     """w := w less the update for the gradient, the sum over samples of left[., r] right[., c] (NULL left: of right alone);
     returns zeros, with NaN where a weight is not finite."""
-    plain = rates[1] == 0 and rates[2] == 0  # neither momentum nor decay
+    rates, sgd, mean, square = how
+    step = rates[0]
+    plain = sgd and step[1] == 0 and step[2] == 0  # neither momentum nor decay
     for j in range(0, columns, lanes(w)):
         for r in range(rows):
             g = load(right + j)
@@ -110,32 +127,46 @@ def tiny_update(rates, samples, left, lda, rows, right, ldb, columns, w, ldw, v,
             place = r * ldw + j
             now = load(w + place)
             if plain:
-                now = fma(-rates[0], g, now)
-            else:
-                now, velocity = sgd_step(rates, now, load(v + place) if rates[1] != 0 else g, g)
-                if rates[1] != 0:
+                now = fma(-step[0], g, now)
+            elif sgd:
+                now, velocity = sgd_step(step, now, load(v + place) if mean else g, g)
+                if mean:
                     store(v + place, velocity)
+            else:
+                now, velocity, squares = any_step(
+                    rates, now, load(v + place) if mean else g, load(q + place) if square else g, g
+                )
+                if mean:
+                    store(v + place, velocity)
+                if square:
+                    store(q + place, squares)
+                    zeros = zeros + squares * 0
             store(w + place, now)
             zeros = zeros + now * 0
     return zeros
 
 
-@unit(TRAINING, INTEGER, POINTER, result=True, tiny=True)
+@unit(TRAINING, INTEGER, POINTER, result=True, group="tiny")
 def learn_tiny(p, samples, like):
     """Phase 2; whether all weights are finite after it."""
-    null, rates = pointer(0, like), rates_of(p.sgd, like)
+    null, how = pointer(0, like), (all_rates_of(p.rates, like), is_plain(p.rates), keeps_mean(p.rates), p.rates.kind != SGD)
     zeros = full(0, load(at(layer_at(p.layers, 0).weight, 0, 0, like)))
     for l in range(p.n_layers):
         a = layer_at(p.layers, l)
         n_in, n_out = a.n_in, a.n_out
         dz, ldz, x, ldx = at(a.dz_rows, 0, 0, like), a.dz_rows.stride, at(a.x_rows, 0, 0, like), a.x_rows.stride
-        w, v = at(a.weight, 0, 0, like), at(a.velocity, 0, 0, like)
-        turned, turned_v = at(a.turned, 0, 0, like), at(a.turned_velocity, 0, 0, like)
+        w, v, q = at(a.weight, 0, 0, like), at(a.velocity, 0, 0, like), at(a.square, 0, 0, like)
+        turned, turned_v, turned_q = (
+            at(a.turned, 0, 0, like),
+            at(a.turned_velocity, 0, 0, like),
+            at(a.turned_square, 0, 0, like),
+        )
         g = pointer(p.gradients, like)
         dw, db = (g + a.weight_at, g + a.bias_at) if p.gradients != 0 else (null, null)
-        zeros = tiny_update(rates, samples, dz, ldz, n_out, x, ldx, n_in, w, a.weight.stride, v, dw, zeros)
-        zeros = tiny_update(rates, samples, x, ldx, n_in, dz, ldz, n_out, turned, a.turned.stride, turned_v, null, zeros)
+        zeros = tiny_update(how, samples, dz, ldz, n_out, x, ldx, n_in, w, a.weight.stride, v, q, dw, zeros)
+        ldw = a.turned.stride
+        zeros = tiny_update(how, samples, x, ldx, n_in, dz, ldz, n_out, turned, ldw, turned_v, turned_q, null, zeros)
         if a.bias_at >= 0:
-            b, bv = pointer(a.bias, like), pointer(a.bias_velocity, like)
-            zeros = tiny_update(rates, samples, null, 0, 1, dz, ldz, n_out, b, 0, bv, db, zeros)
+            b, bv, bq = pointer(a.bias, like), pointer(a.bias_velocity, like), pointer(a.bias_square, like)
+            zeros = tiny_update(how, samples, null, 0, 1, dz, ldz, n_out, b, 0, bv, bq, db, zeros)
     return every(zeros == 0)

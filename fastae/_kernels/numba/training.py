@@ -7,7 +7,7 @@ fails.
 
 import math
 
-from .backward import exchange_all, gather, learn, pass_block, pass_few, rectangle_at
+from .backward import exchange_all, gather, learn, pass_block, pass_few, rectangle_at, start_step
 from .elementwise import interleaved_sum
 from .functions import compiled, loss_divisor
 from .network import LAYER, MANY, MATRIX, block_samples, layer_at, part
@@ -36,6 +36,12 @@ def all_true(flags, n):
 
 
 @compiled
+def divisor_of(p, rows):
+    """What the sum of all terms of a step is divided by."""
+    return rows / p.scale if p.scale != 0 else loss_divisor(p.loss, rows, layer_at(p.layers, p.n_layers - 1).n_out)
+
+
+@compiled
 def steps(p, last, team, member, like):
     """Steps over order[first:last], from the flat weights, which stay as they are. Returns where a step failed, or last."""
     q0, q1 = first_rectangle(p, member, team.size), first_rectangle(p, member + 1, team.size)
@@ -47,7 +53,9 @@ def steps(p, last, team, member, like):
     meet(team)
     while start < last:
         rows = min(p.batch_size, last - start)
-        divisor = loss_divisor(p.loss, rows, layer_at(p.layers, p.n_layers - 1).n_out)
+        divisor = divisor_of(p, rows)
+        if member == 0:  # after the last step's barrier, and before the next one
+            start_step(p, (start - p.first) // p.batch_size)
         scale = number(1 / divisor, room)
         few = rows < MANY
         if few:
@@ -95,12 +103,12 @@ def train(p, team, member, like):
 def steps_tiny(p, last, like):
     """The same of a tiny network, on one thread."""
     room, losses, start, total = pointer(p.rooms, like), pointer(p.sample_loss, 1.0), p.first, p.before
-    n_out = layer_at(p.layers, p.n_layers - 1).n_out
     exchange_all(p, 0, p.n_rectangles, True, room)
     turn_all(p, room)
     while start < last:
         rows = min(p.batch_size, last - start)
-        divisor = loss_divisor(p.loss, rows, n_out)
+        divisor = divisor_of(p, rows)
+        start_step(p, (start - p.first) // p.batch_size)
         gather(p, start, 0, rows, room)
         pass_tiny(p, rows, number(1 / divisor, room), room)
         value = interleaved_sum(rows, losses) / divisor

@@ -25,8 +25,8 @@ _units = []
 class Unit:
     """One function, as many signatures as there are element types."""
 
-    def __init__(self, function, result, tiny, kinds):
-        self.function, self.result, self.tiny, self.kinds = function, result, tiny, kinds
+    def __init__(self, function, result, group, kinds):
+        self.function, self.result, self.group, self.kinds = function, result, group, kinds
         self._defined = {}
 
     def signature(self, real):
@@ -54,12 +54,12 @@ def cached(compiler, signature, function):
         return compiler(signature, **OPTIONS | {"cache": False})(function)
 
 
-def unit(*kinds, result=False, tiny=False):
-    """A decorator; kinds are those of the arguments, of which one is a POINTER; result: an integer is returned; tiny: for
-    tiny networks alone."""
+def unit(*kinds, result=False, group=None):
+    """A decorator; kinds are those of the arguments, of which one is a POINTER; result: an integer is returned; group: of
+    entries that alone need it, such as "tiny"."""
 
     def decorate(function):
-        made = Unit(function, result, tiny, kinds)
+        made = Unit(function, result, group, kinds)
         _units.append(made)
         place = kinds.index(POINTER)
 
@@ -85,9 +85,9 @@ def unit(*kinds, result=False, tiny=False):
     return decorate
 
 
-def define(dtype, tiny):
-    """All units for an element type, with or without those for tiny networks: compiled, or taken from the disk."""
+def define(dtype, group):
+    """All units for an element type, those of a group among them: compiled, or taken from the disk."""
     real = from_dtype(np.dtype(dtype))
     for made in _units:
-        if tiny or not made.tiny:
+        if made.group in (None, group):
             made.define(real)

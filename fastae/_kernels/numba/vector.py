@@ -162,6 +162,8 @@ _define(operator.mul, lambda b, i, x, y: b.mul(x, y) if i else b.fmul(x, y))
 _define(operator.truediv, lambda b, i, x, y: b.fdiv(x, y))
 _define(operator.neg, lambda b, i, x: b.neg(x) if i else b.fneg(x))
 _define(operator.lshift, lambda b, i, x, y: b.shl(x, y))
+_define(operator.and_, lambda b, i, x, y: b.and_(x, y))
+_define(operator.xor, lambda b, i, x, y: b.xor(x, y))
 _define(operator.rshift, lambda b, i, x, y: b.ashr(x, y))
 for _function, _sign in {operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=", operator.eq: "=="}.items():
     _define(_function, lambda b, i, x, y, s=_sign: b.icmp_signed(s, x, y) if i else b.fcmp_ordered(s, x, y), _mask)
@@ -388,6 +390,16 @@ def absolute(typing, v):
 
     def build(context, builder, sig, values):
         return call(builder, f"llvm.fabs.{suffix(llvm(v))}", llvm(v), values[0])
+
+    return v(v), build
+
+
+@intrinsic
+def square_root(typing, v):
+    """The square root of each lane."""
+
+    def build(context, builder, sig, values):
+        return call(builder, f"llvm.sqrt.{suffix(llvm(v))}", llvm(v), values[0])
 
     return v(v), build
 
