@@ -20,7 +20,8 @@ from .schedules import Schedule
 from .settings import check_threads
 from .streams import Piece
 
-_CALL_SECONDS = 0.04  # of a call into the kernels, after which Python looks for Ctrl-C and moves the progress bar
+_CALL_SECONDS = 0.04  # of a call into kernels that nobody can watch, after which Python looks for Ctrl-C and moves the bar
+_WATCHED_ROWS = 1 << 20  # of a call into kernels that can be watched: what the order of rows takes is 8 MB
 _SPLIT = 2**64 - 1  # the epoch whose order says which samples are held back for validation; no fit comes so far
 
 
@@ -178,21 +179,33 @@ class Loop:
         return self._ended
 
     def _advance(self, plan: Any, piece: Piece, watch: list[Callback]) -> None:
-        """Steps over some rows, a call into the kernels for so many that it takes a moment, or as callbacks ask for."""
+        """Steps over some rows, as many in a call into the kernels as its backend can be watched in, or callbacks ask for."""
         trainer: Any = self
         data, done, last, order, ends = piece
         size, rule = self.batch_size * self.accumulate, self.optimizer.hyperparameters()
+        watched, seen, position = hasattr(plan, "watch"), 0, 0
+
+        def look(rows: int, total: float) -> None:
+            """What callbacks see of a run's rows, in the midst of it and after it; in the midst Python sees to Ctrl-C as well."""
+            nonlocal seen
+            for callback in watch if rows > seen else ():
+                callback.on_steps(trainer, rows - seen, total / (position + rows))
+            seen = rows
+
         while done < last:
-            steps = min([self._steps, *(a.every - self.steps % a.every for a in watch if a.every)])
+            most = -(-_WATCHED_ROWS // size) if watched else self._steps
+            steps = min([most, *(a.every - self.steps % a.every for a in watch if a.every)])
             asked = min(steps * size, last - done)
             rows, first = order(done, asked)
             rates = self._rates(self.steps, -(-asked // size), rule) if self._scheduled else None
-            start, interrupt = time.perf_counter(), None
+            start, interrupt, seen, position = time.perf_counter(), None, 0, self.position
+            if watched:
+                plan.watch = look
             try:
                 taken, total = plan.run(
                     data.x, data.target, rows, first, first + asked, rule, None, self._total, self.steps, rates, data.weight
                 )
-            except KeyboardInterrupt as error:  # which Python raises as the call returns, when all its steps are taken
+            except BaseException as error:  # Ctrl-C comes from look, or as the call returns: its steps are taken
                 interrupt, taken = error, plan.done
                 total = plan.total if taken else self._total
             self.steps += -(-taken // size)  # up to the next call, no Ctrl-C comes between these lines
@@ -203,8 +216,7 @@ class Loop:
             self.epochs += self._ended
             plan.done = 0
             seconds = time.perf_counter() - start
-            for callback in watch if taken else ():
-                callback.on_steps(trainer, taken, total / self.position)
+            look(taken, total)
             if interrupt is not None:
                 raise interrupt
             if taken < asked:
