@@ -180,51 +180,62 @@ class Loop:
 
     def _advance(self, plan: Any, piece: Piece, watch: list[Callback]) -> None:
         """Steps over some rows, as many in a call into the kernels as its backend can be watched in, or callbacks ask for."""
-        trainer: Any = self
-        data, done, last, order, ends = piece
-        size, rule = self.batch_size * self.accumulate, self.optimizer.hyperparameters()
-        watched, seen, position = hasattr(plan, "watch"), 0, 0
-
-        def look(rows: int, total: float) -> None:
-            """What callbacks see of a run's rows, in the midst of it and after it; in the midst Python sees to Ctrl-C as well."""
-            nonlocal seen
-            for callback in watch if rows > seen else ():
-                callback.on_steps(trainer, rows - seen, total / (position + rows))
-            seen = rows
-
+        done, last, size = piece.first, piece.last, self.batch_size * self.accumulate
+        watched = hasattr(plan, "watch")
         while done < last:
             most = -(-_WATCHED_ROWS // size) if watched else self._steps
             steps = min([most, *(a.every - self.steps % a.every for a in watch if a.every)])
-            asked = min(steps * size, last - done)
-            rows, first = order(done, asked)
-            rates = self._rates(self.steps, -(-asked // size), rule) if self._scheduled else None
-            start, interrupt, seen, position = time.perf_counter(), None, 0, self.position
-            if watched:
-                plan.watch = look
-            try:
-                taken, total = plan.run(
-                    data.x, data.target, rows, first, first + asked, rule, None, self._total, self.steps, rates, data.weight
-                )
-            except BaseException as error:  # Ctrl-C comes from look, or as the call returns: its steps are taken
-                interrupt, taken = error, plan.done
-                total = plan.total if taken else self._total
-            self.steps += -(-taken // size)  # up to the next call, no Ctrl-C comes between these lines
-            self.position += taken
-            done += taken
-            self._total = total
-            self._ended = ends and done == last
-            self.epochs += self._ended
-            plan.done = 0
+            asked, start = min(steps * size, last - done), time.perf_counter()
+            taken = self._call(plan, piece, done, asked, watch)
             seconds = time.perf_counter() - start
-            look(taken, total)
-            if interrupt is not None:
-                raise interrupt
             if taken < asked:
                 raise DivergenceError(self.steps)
+            done += taken
             if seconds < _CALL_SECONDS / 2 and asked == self._steps * size:
                 self._steps *= 2
             elif seconds > _CALL_SECONDS:
                 self._steps = max(self._steps // 2, 1)
+
+    def _call(self, plan: Any, piece: Piece, done: int, asked: int, watch: list[Callback]) -> int:
+        """One call into the kernels; how many of the rows asked for are done, and counted."""
+        trainer: Any = self
+        data, size, rule = piece.data, self.batch_size * self.accumulate, self.optimizer.hyperparameters()
+        rows, first = piece.order(done, asked)
+        rates = self._rates(self.steps, -(-asked // size), rule) if self._scheduled else None
+        interrupt, seen, position, ends = None, 0, self.position, piece.ends and done + asked == piece.last
+
+        def look(rows: int, total: float) -> None:
+            """In the midst of the run, where Python sees to Ctrl-C as well."""
+            nonlocal seen
+            for callback in watch if rows > seen else ():
+                if callback.within:
+                    callback.on_steps(trainer, rows - seen, total / (position + rows))
+            seen = max(rows, seen)
+
+        if hasattr(plan, "watch"):
+            plan.watch = look
+        try:
+            taken, total = plan.run(
+                data.x, data.target, rows, first, first + asked, rule, None, self._total, self.steps, rates, data.weight
+            )
+        except BaseException as error:  # Ctrl-C comes from look, or as the call returns: its steps are taken
+            interrupt, taken = error, plan.done
+            total = plan.total if taken else self._total
+        self.steps += -(-taken // size)  # up to the next call, no Ctrl-C comes between these lines
+        self.position += taken
+        self._total = total
+        self._ended = ends and taken == asked
+        self.epochs += self._ended
+        plan.done = 0
+        if hasattr(plan, "watch"):
+            plan.watch = None  # a step has nobody who watches
+        for callback in watch:
+            new = taken - seen if callback.within else taken
+            if new > 0:
+                callback.on_steps(trainer, new, total / self.position)
+        if interrupt is not None:
+            raise interrupt
+        return int(taken)
 
     def _end_epoch(self, seconds: float, validation: Data | None, watch: list[Callback]) -> bool:
         """Validation, history, callbacks; whether one of them ends the fit."""

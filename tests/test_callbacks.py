@@ -204,3 +204,20 @@ def test_the_bar_shows_where_there_is_a_terminal(monkeypatch, capsys, rng):
 def test_bad_arguments(make, error, words):
     with pytest.raises(error, match=words):
         make()
+
+
+def test_callbacks_within_a_run_and_between_runs(backend, rng):
+    """Each is told of every row once; those between runs see the steps that were taken."""
+    x = rng.random((60_000, 6), "float32")
+    trainer, within, between, often = trainer_of(backend), Diary(), Diary(), Diary(every=5000)
+    within.within = True
+    average = WeightAverage(None, every=5000, assign=False)
+    history = trainer.fit(x, epochs=2, callbacks=[within, between, often, average])
+    for diary in (within, between, often):
+        steps = [told for told in diary.told if isinstance(told, tuple)]
+        assert sum(rows for _, rows, _ in steps) == 120_000
+        assert [loss for *_, loss in steps][-1] == pytest.approx(history.loss[-1], rel=1e-12)
+    for diary in (between, often):
+        counted = np.cumsum([rows for _, rows, _ in (told for told in diary.told if isinstance(told, tuple))])
+        assert [step for step, *_ in (told for told in diary.told if isinstance(told, tuple))] == (counted // 8).tolist()
+    assert average.n == 3
