@@ -30,6 +30,8 @@ TORCH_LOSSES = {
     "mae": F.l1_loss,
     "huber": F.huber_loss,
     "poisson": F.poisson_nll_loss,
+    "multinomial": lambda y, t: -(t * F.log_softmax(y, dim=1)).sum(dim=1).mean(),  # its cross_entropy wants probabilities
+    "cosine": lambda y, t: (1 - F.cosine_similarity(y, t)).mean(),
 }
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}  # of a difference, relative to the largest element of the array
 
@@ -105,6 +107,7 @@ def test_all_names_are_compared():
             ("bce_with_logits", "identity"),
         ),
         *(("mae", "identity"), ("huber", "softplus"), ("poisson", "identity")),
+        *(("multinomial", "identity"), ("cosine", "tanh")),
     ],
 )
 def test_losses(backend, rng, loss, output, target, dtype):

@@ -36,9 +36,9 @@ class Recipe(NamedTuple):
     @property
     def in_blocks(self) -> bool:
         """Whether samples must pass in blocks, however few they are."""
-        return self._replace(clip_norm=inf, clip_value=inf, accumulate=1, key=0, scale=0.0) != Recipe(
-            code=self.code, rho=self.rho, kl_weight=self.kl_weight
-        )
+        penalties = self.l1 or self.kl or self.gaussian or self.contractive
+        on_data = self.noise is not None or self.missing or self.feature_weight is not None
+        return bool(on_data or penalties or self.top_k or any(self.dropout) or self.tied)
 
     @property
     def unfused(self) -> bool:

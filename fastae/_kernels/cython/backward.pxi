@@ -1,19 +1,49 @@
 # Training's own half of a step: samples and the gradients by them (phase 1), weights and the gradients by them (phase 2).
 # exchange moves weights between the flat arrays and their padded rows, at both ends of a run.
 
-cdef void gather(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, real* _) noexcept nogil:
+cdef void gather(const Training* p, const Step* step, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, real* _) noexcept nogil:
     """Samples s0 to s1 of the batch that starts at order[start], as rows."""
     cdef Layer* first = &p.layers[0]
     cdef Py_ssize_t n_out = p.layers[p.n_layers - 1].n_out, s, r, row
+    cdef real* x
+    cdef real* target
     for s in range(s0, s1):
         row = start + s if p.order == NULL else p.order[start + s]
-        gather_row(&p.x_source, row, first.n_in, at[real](&first.x_rows, s, 0, NULL))
+        x, target = at[real](&first.x_rows, s, 0, NULL), at[real](&p.target_rows, s, 0, NULL)
+        gather_row(&p.x_source, row, first.n_in, x)
         if not p.is_target_input:
-            gather_row(&p.target_source, row, n_out, at[real](&p.target_rows, s, 0, NULL))
+            gather_row(&p.target_source, row, n_out, target)
+        if p.noise or p.missing:
+            disturb_row(p, step, start - step.start + s, x, target if p.copies_target else <real*>NULL)
+        if p.sample_weight != NULL:
+            (<real*>p.weight_rows)[s] = (<real*>p.sample_weight)[row]
         r = start + p.batch_size + s                                            # the same place of the next batch
         if r < p.last:
             row = r if p.order == NULL else p.order[r]
             fetch(p.x_source.data + row * p.x_source.row_stride, p.x_source.row_bytes, False)
+
+
+cdef void gather_beside(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, real* _) noexcept nogil:
+    """What there is beside a sparse input."""
+    cdef Py_ssize_t n_out = p.layers[p.n_layers - 1].n_out, s
+    for s in range(s0, s1):
+        if not p.sparse_target:
+            gather_row(&p.target_source, row_at(p, start + s), n_out, at[real](&p.target_rows, s, 0, NULL))
+        if p.sample_weight != NULL:
+            (<real*>p.weight_rows)[s] = (<real*>p.sample_weight)[row_at(p, start + s)]
+
+
+cdef Py_ssize_t count_targets(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, real* _) noexcept nogil:
+    """How many of the targets of samples s0 to s1 are not missing."""
+    cdef Py_ssize_t n_out = p.layers[p.n_layers - 1].n_out, s, i, row, found = 0
+    cdef real* target
+    for s in range(s0, s1):
+        row = start + s if p.order == NULL else p.order[start + s]
+        target = at[real](&p.target_rows, s, 0, NULL)
+        gather_row(&p.target_source, row, n_out, target)
+        for i in range(n_out):
+            found += target[i] == target[i]
+    return found
 
 
 cdef void turn_samples(const Matrix* rows, Py_ssize_t n, Py_ssize_t s0, Py_ssize_t s1, const Matrix* columns,
@@ -29,24 +59,66 @@ cdef void forward_and_loss(const Training* p, const Block* block, Py_ssize_t s0,
                            real* space) noexcept nogil:
     """The last layer, its loss and the loss's gradient by the activation's argument, some features at a time."""
     cdef const Layer* top = &block.layers[p.n_layers - 1]
-    cdef Matrix target = block.layers[0].x if p.is_target_input else block.target
+    cdef Matrix target = block.target if p.has_goal else block.layers[0].x
     cdef Py_ssize_t o = 0, o1, w = padded[real](s1 - s0, NULL)
     cdef real room[LOSS_FEATURES * BLOCK_SAMPLES + 16]
     cdef real* dy = <real*>align(room)
     memset(p.sample_loss + s0, 0, (s1 - s0) * sizeof(double))
+    if is_whole(p.loss):
+        forward(top, 0, top.n_out, w, space)
+        loss_of_whole(p, top, &target, s0, s1, scale)
+        return
     while o < top.n_out:
         o1 = min(o + LOSS_FEATURES, top.n_out)
         forward(top, o, o1, w, space)
-        loss_columns(p.loss, o1 - o, s1 - s0, at[real](&top.y, o, 0, NULL), top.y.stride, at[real](&target, o, 0, NULL),
-                     target.stride, scale, dy, w, p.sample_loss + s0)
+        if p.sample_weight != NULL or p.feature_weight != NULL or p.missing:
+            loss_with_weights(p, o, o1, s0, s1, at[real](&top.y, o, 0, NULL), top.y.stride, at[real](&target, o, 0, NULL),
+                              target.stride, scale, dy, w)
+        else:
+            loss_columns(p.loss, o1 - o, s1 - s0, at[real](&top.y, o, 0, NULL), top.y.stride, at[real](&target, o, 0, NULL),
+                         target.stride, scale, dy, w, p.sample_loss + s0)
         differentiate_rows(top.activation, o1 - o, w, at[real](&top.kept, o, 0, NULL), top.kept.stride, dy, w,
                            at[real](&top.dz, o, s0, NULL), top.dz.stride)
         o = o1
 
 
-cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, Py_ssize_t samples, real* space) noexcept nogil:
+cdef void loss_with_weights(const Training* p, Py_ssize_t o, Py_ssize_t o1, Py_ssize_t s0, Py_ssize_t s1, const real* y,
+                            Py_ssize_t ldy, const real* target, Py_ssize_t ldt, real scale, real* dy, Py_ssize_t w) noexcept nogil:
+    cdef const real* of_features = <const real*>p.feature_weight + o if p.feature_weight != NULL else <const real*>NULL
+    cdef const real* of_samples = <const real*>p.weight_rows + s0 if p.sample_weight != NULL else <const real*>NULL
+    if real is float:
+        loss_weighted_f32(p.loss, o1 - o, s1 - s0, y, ldy, target, ldt, scale, dy, w, p.sample_loss + s0, of_features,
+                          of_samples, p.missing)
+    else:
+        loss_weighted_f64(p.loss, o1 - o, s1 - s0, y, ldy, target, ldt, scale, dy, w, p.sample_loss + s0, of_features,
+                          of_samples, p.missing)
+
+
+cdef void loss_of_whole(const Training* p, const Layer* top, const Matrix* target, Py_ssize_t s0, Py_ssize_t s1,
+                        real scale) noexcept nogil:
+    """A loss over all features of a sample, and dz of the last layer."""
+    cdef Py_ssize_t w = padded[real](s1 - s0, NULL), f, s
+    cdef real* dz = at[real](&top.dz, 0, s0, NULL)
+    cdef const real* weights = <const real*>p.weight_rows + s0
+    if real is float:
+        loss_whole_f32(p.loss, top.n_out, w, <float*>top.y.data, top.y.stride, <float*>target.data, target.stride, scale, dz,
+                       top.dz.stride, p.sample_loss + s0)
+    else:
+        loss_whole_f64(p.loss, top.n_out, w, <double*>top.y.data, top.y.stride, <double*>target.data, target.stride, scale, dz,
+                       top.dz.stride, p.sample_loss + s0)
+    if p.sample_weight != NULL:
+        for s in range(s1 - s0):
+            p.sample_loss[s0 + s] *= weights[s]
+        for f in range(top.n_out):
+            for s in range(s1 - s0):
+                dz[f * top.dz.stride + s] = dz[f * top.dz.stride + s] * weights[s]
+    differentiate_rows(top.activation, top.n_out, w, <real*>top.kept.data, top.kept.stride, dz, top.dz.stride, dz, top.dz.stride)
+
+
+cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, Py_ssize_t samples, int activation,
+                         real* space) noexcept nogil:
     """The dz of the layer below := (W^T dz) f'(kept), f the activation below, for a block of samples from column s0 of dz."""
-    cdef Py_ssize_t i = 0, s, w, o, line = 64 // sizeof(real)
+    cdef Py_ssize_t i = 0, s, w, o, line = 64 // sizeof(real) if layer.across == 1 else 1 << 30
     cdef real* dz
     cdef int mr
     while i < layer.n_in:
@@ -57,34 +129,66 @@ cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, 
             dz = at[real](&below.dz, i, s0 + s, NULL)
             if (i + 2 * MR - 1) // line != (i + MR - 1) // line:    # the next tile's weights lie in other lines: a part of them
                 for o in range(layer.n_out * s // samples, layer.n_out * (s + w) // samples):
-                    prefetch(at[real](&layer.weight, o, i + 2 * MR - 1, NULL))
-            sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_out, at[real](&layer.weight, 0, i, NULL), 1,
-                     layer.weight.stride, at[real](&layer.dz, 0, s0 + s, NULL), layer.dz.stride, <const real*>NULL, dz,
+                    prefetch(weight_of[real](layer, o, i + 2 * MR - 1, NULL))
+            sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_out, weight_of[real](layer, 0, i, NULL), layer.across,
+                     layer.down, at[real](&layer.dz, 0, s0 + s, NULL), layer.dz.stride, <const real*>NULL, dz,
                      below.dz.stride, space)
-            differentiate_rows(below.activation, mr, w, at[real](&below.kept, i, s, NULL), below.kept.stride,
+            differentiate_rows(activation, mr, w, at[real](&below.kept, i, s, NULL), below.kept.stride,
                                dz, below.dz.stride, dz, below.dz.stride)
             s += w
         i += mr
 
 
-cdef void pass_block(const Training* p, const Block* block, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, real scale,
-                     real* space) noexcept nogil:
-    """Phase 1 of some of many samples."""
+cdef void pass_up(const Training* p, const Step* step, const Block* block, Py_ssize_t start, real scale,
+                  real* space) noexcept nogil:
+    """Phase 1 of some of many samples, from the input to the loss."""
     cdef const Layer* layer = block.layers
-    cdef Py_ssize_t w = padded[real](s1 - s0, NULL)
+    cdef Py_ssize_t s0 = block.s0, s1 = block.s1, w = padded[real](s1 - s0, NULL)
     cdef int l
-    gather[real](p, start, s0, s1, NULL)
-    turn_samples[real](&layer.x_rows, layer.n_in, s0, s1, &layer.x, NULL)
-    if not p.is_target_input:
+    if p.sparse:
+        gather_beside[real](p, start, s0, s1, NULL)
+    else:
+        gather[real](p, step, start, s0, s1, NULL)
+        turn_samples[real](&layer.x_rows, layer.n_in, s0, s1, &layer.x, NULL)
+    if p.sparse_target:
+        put_target[real](p, block, start, True, NULL)
+    elif p.has_goal:
         turn_samples[real](&p.target_rows, p.layers[p.n_layers - 1].n_out, s0, s1, &block.target, NULL)
+    if p.penalised:
+        memset(p.sample_penalty + s0, 0, (s1 - s0) * sizeof(double))
     for l in range(p.n_layers - 1):
         layer = &block.layers[l]
-        forward(layer, 0, layer.n_out, w, space)
-        turn(padded[real](layer.n_out, NULL), w, <real*>layer.y.data, layer.y.stride, at[real](&layer.y_rows, s0, 0, NULL),
+        if l == 0 and p.sparse:
+            sparse_forward[real](p, step, block, start, NULL)
+        else:
+            forward(layer, 0, layer.n_out, w, space)
+        if not is_plain(p, l):
+            stage[real](p, step, block, l, start - step.start + s0, s1 - s0, p.sample_penalty + s0, NULL)
+        turn(padded[real](layer.width, NULL), w, <real*>layer.y.data, layer.y.stride, at[real](&layer.y_rows, s0, 0, NULL),
              layer.y_rows.stride)
     forward_and_loss(p, block, s0, s1, scale, space)
-    for l in range(p.n_layers - 1, 0, -1):
-        input_gradient(&block.layers[l], &block.layers[l - 1], s0, w, space)
+    if p.sparse_target:
+        put_target[real](p, block, start, False, NULL)
+
+
+cdef void pass_down(const Training* p, const Step* step, const Block* block, real* space) noexcept nogil:
+    """The rest of it, from the loss's gradient to that of the first layer's outputs."""
+    cdef const Layer* layer
+    cdef Py_ssize_t s0 = block.s0, s1 = block.s1, w = padded[real](s1 - s0, NULL)
+    cdef bint plain
+    cdef int l
+    for l in range(p.n_layers - 1, -1, -1):
+        layer = &block.layers[l]
+        if l == 0 and p.contractive != 0:
+            contract[real](p, step, block, s0, s1 - s0, p.sample_penalty + s0, NULL)
+        if layer.across != 1 or (l == 0 and p.sparse):     # where weights are turned, dz is needed a sample a row
+            turn(padded[real](layer.n_out, NULL), w, at[real](&layer.dz, 0, s0, NULL), layer.dz.stride,
+                 at[real](&layer.dz_rows, s0, 0, NULL), layer.dz_rows.stride)
+        if l > 0:
+            plain = is_plain(p, l - 1)
+            input_gradient(layer, &block.layers[l - 1], s0, w, block.layers[l - 1].activation if plain else IDENTITY, space)
+            if not plain:
+                back[real](p, step, block, l - 1, s0, s1 - s0, NULL)
 
 
 cdef void input_gradient_few(const Layer* layer, const Layer* below, Py_ssize_t samples, Py_ssize_t i0, Py_ssize_t i1,
@@ -108,15 +212,15 @@ cdef void input_gradient_few(const Layer* layer, const Layer* below, Py_ssize_t 
         i += w
 
 
-cdef void pass_few(const Training* p, Py_ssize_t start, Py_ssize_t samples, real scale, Team* team, int member,
-                   real* space) noexcept nogil:
+cdef void pass_few(const Training* p, const Step* step, Py_ssize_t start, Py_ssize_t samples, real scale, Team* team,
+                   int member, real* space) noexcept nogil:
     """Phase 1 of few samples."""
     cdef const Layer* layer
     cdef Matrix target = p.layers[0].x_rows if p.is_target_input else p.target_rows
     cdef Py_ssize_t first, last, s0 = samples * member // team.size, s1 = samples * (member + 1) // team.size
     cdef real* dz
     cdef int l
-    gather[real](p, start, s0, s1, NULL)
+    gather[real](p, step, start, s0, s1, NULL)
     for l in range(p.n_layers):
         meet(team)
         layer = &p.layers[l]
@@ -148,20 +252,25 @@ cdef inline void pass_tiny(const Training* p, Py_ssize_t samples, real scale) no
 
 # ---- phase 2 ----
 
-cdef inline bint learn_tiny(const Training* p, Py_ssize_t samples, real* _) noexcept nogil:
+cdef inline bint learn_tiny(const Training* p, const Step* step, Py_ssize_t samples, real* _) noexcept nogil:
     if real is float:
-        return tiny_learn_f32(p.layers, p.n_layers, &p.sgd, samples, <float*>p.gradients)
+        return tiny_learn_f32(p.layers, p.n_layers, &step.rule, samples, <float*>p.gradients)
     else:
-        return tiny_learn_f64(p.layers, p.n_layers, &p.sgd, samples, <double*>p.gradients)
+        return tiny_learn_f64(p.layers, p.n_layers, &step.rule, samples, <double*>p.gradients)
 
 
-cdef void exchange(const Layer* layer, const Rectangle* q, char* flat, const Matrix* rows, void* bias, bint pack,
+cdef void exchange(const Layer* layer, const Rectangle* q, char* flat, const Matrix* rows, void* bias, bint turned, bint pack,
                    real* _) noexcept nogil:
-    """A rectangle from a flat array (weights or velocity) to its rows, their padding zero, or back."""
-    cdef Py_ssize_t o
+    """A rectangle from a flat array (weights, velocity, square) to its rows, their padding zero, or back; turned: the biases alone."""
+    cdef Py_ssize_t o, i
     cdef real* a
     cdef real* b
-    for o in range(q.o0, q.o1):
+    for o in range(q.o0, q.o0 if turned else q.o1):
+        if layer.across != 1:                       # another layer's weights
+            a = <real*>flat + layer.weight_at + o * layer.n_in
+            for i in range(q.i0, q.i1 if rows.data == layer.weight.data and not pack else q.i0):
+                a[i] = weight_of[real](layer, o, i, NULL)[0]
+            continue
         a, b = <real*>flat + layer.weight_at + o * layer.n_in + q.i0, at[real](rows, o, q.i0, NULL)
         copy(q.i1 - q.i0, b if pack else a, a if pack else b)
         if pack and q.i1 == layer.n_in:             # a step that failed has left NaN there
@@ -171,63 +280,125 @@ cdef void exchange(const Layer* layer, const Rectangle* q, char* flat, const Mat
         copy(q.o1 - q.o0, b if pack else a, a if pack else b)
 
 
-cdef void exchange_all(const Training* p, Py_ssize_t q0, Py_ssize_t q1, bint pack, real* _) noexcept nogil:
-    cdef Py_ssize_t n
+cdef void turn_whole(const Layer* layer, const Matrix* rows, const Matrix* turned, real* _) noexcept nogil:
+    turn(padded[real](layer.n_out, NULL), padded[real](layer.n_in, NULL), <real*>rows.data, rows.stride, <real*>turned.data,
+         turned.stride)
+
+
+cdef void exchange_all(const Training* p, Py_ssize_t q0, Py_ssize_t q1, bint pack, Team* team, int member, real* _) noexcept nogil:
+    cdef Py_ssize_t n, i0, i1
     cdef const Rectangle* q
     cdef const Layer* layer
+    cdef bint turned
     for n in range(q0, q1):
         q = &p.rectangles[n]
         layer = &p.layers[q.layer]
-        exchange[real](layer, q, p.weights, &layer.weight, layer.bias, pack, NULL)
+        turned = p.sparse and q.layer == 0
+        exchange[real](layer, q, p.weights, &layer.weight, layer.bias, turned, pack, NULL)
         if p.velocity != NULL:
-            exchange[real](layer, q, p.velocity, &layer.velocity, layer.bias_velocity, pack, NULL)
+            exchange[real](layer, q, p.velocity, &layer.velocity, layer.bias_velocity, turned, pack, NULL)
+        if p.square != NULL:
+            exchange[real](layer, q, p.square, &layer.square, layer.bias_square, turned, pack, NULL)
+    if p.sparse:
+        layer = p.layers
+        part(layer.n_in, team, member, &i0, &i1)
+        exchange_turned[real](layer, p.weights, &layer.turned, i0, i1, pack, NULL)
+        if p.velocity != NULL:
+            exchange_turned[real](layer, p.velocity, &layer.turned_velocity, i0, i1, pack, NULL)
+        if p.square != NULL:
+            exchange_turned[real](layer, p.square, &layer.turned_square, i0, i1, pack, NULL)
     if p.tiny and pack:
         for n in range(p.n_layers):
             layer = &p.layers[n]
-            turn(padded[real](layer.n_out, NULL), padded[real](layer.n_in, NULL), <real*>layer.weight.data, layer.weight.stride,
-                 <real*>layer.turned.data, layer.turned.stride)
+            turn_whole[real](layer, &layer.weight, &layer.turned, NULL)
             if p.velocity != NULL:
-                turn(padded[real](layer.n_out, NULL), padded[real](layer.n_in, NULL), <real*>layer.velocity.data,
-                     layer.velocity.stride, <real*>layer.turned_velocity.data, layer.turned_velocity.stride)
+                turn_whole[real](layer, &layer.velocity, &layer.turned_velocity, NULL)
+            if p.square != NULL:
+                turn_whole[real](layer, &layer.square, &layer.turned_square, NULL)
 
 
-cdef bint learn_weights(const Training* p, const Rectangle* q, Py_ssize_t samples, bint few, real* dw,
-                        real* space) noexcept nogil:
+cdef bint take(const Training* p, const Step* step, bint first, Py_ssize_t mr, Py_ssize_t n, real* weight, Py_ssize_t ld,
+               real* velocity, real* square, real* gradient, Py_ssize_t ldg, real* dw, Py_ssize_t lddw, Py_ssize_t flat_at,
+               Py_ssize_t flat_rows, Py_ssize_t real_n) noexcept nogil:
+    """A piece of gradient dw: kept and added to, or given to the optimiser at once. Whether all weights are finite after it."""
+    cdef Py_ssize_t r
+    if p.unfused:
+        for r in range(mr):
+            if not first:
+                add(n, dw + r * lddw, gradient + r * ldg)
+            copy(n, gradient + r * ldg, dw + r * lddw)
+    if p.gradients != NULL:
+        for r in range(mr):
+            copy(real_n, <real*>p.gradients + flat_at + r * flat_rows, dw + r * lddw)
+    if p.unfused:
+        return True
+    if step.rule.bound < HUGE_VAL:
+        clip_rows(&step.rule, mr, n, dw, lddw)
+    return update_rows(&step.rule, mr, n, weight, ld, velocity, square, dw, lddw)
+
+
+cdef bint learn_weights(const Training* p, const Step* step, const Rectangle* q, Py_ssize_t samples, bint few, bint first,
+                        real* dw, real* space) noexcept nogil:
     """Gradient dz x^T over the whole batch and update of a rectangle of weights; whether all are finite after it."""
     cdef const Layer* layer = &p.layers[q.layer]
+    cdef const Layer* twin = &p.layers[p.n_layers - 1 - q.layer]
     cdef Py_ssize_t o, i = q.i0, w, r, n
     cdef Py_ssize_t rs = 1 if few else layer.dz.stride, cs = layer.dz_rows.stride if few else 1
     cdef const real* dz = <const real*>(layer.dz_rows.data if few else layer.dz.data)
     cdef real* weight
     cdef real* velocity
-    cdef bint finite = True
-    cdef int mr
+    cdef real* square
+    cdef bint finite = True, contracts = q.layer == 0 and p.contractive != 0
+    cdef int mr, nv
     while i < q.i1:
         w = panel[real](i, q.i1, NULL)
+        nv = <int>(w // vector_lanes[real](NULL))
         n = min(w, q.i1 - i)
         o = q.o0
         while o < q.o1:
             mr = <int>min(MR, q.o1 - o)
             weight, velocity = at[real](&layer.weight, o, i, NULL), at[real](&layer.velocity, o, i, NULL)
+            square = at[real](&layer.square, o, i, NULL)
             for r in range(mr):         # so that it comes while the gradient is computed
                 fetch(<char*>(weight + r * layer.weight.stride), w * sizeof(real), True)
-                if p.sgd.momentum != 0:
+                if keeps_velocity(&step.rule):
                     fetch(<char*>(velocity + r * layer.weight.stride), w * sizeof(real), True)
+                if step.rule.kind != RULE_SGD:
+                    fetch(<char*>(square + r * layer.weight.stride), w * sizeof(real), True)
             if i + w < q.i1:            # a part of the next panel of x
                 for r in range(samples * (o - q.o0) // (q.o1 - q.o0), samples * (o + mr - q.o0) // (q.o1 - q.o0)):
                     fetch(<const char*>at[real](&layer.x_rows, r, i + w, NULL), w * sizeof(real), False)
-            sum_tile(mr, <int>(w // vector_lanes[real](NULL)), samples, dz + o * rs, rs, cs,
-                     at[real](&layer.x_rows, 0, i, NULL), layer.x_rows.stride, <const real*>NULL, dw, w, space)
-            finite &= update(&p.sgd, mr, w, weight, layer.weight.stride, velocity, dw, w)
-            if p.gradients != NULL:
-                for r in range(mr):
-                    copy(n, <real*>p.gradients + layer.weight_at + (o + r) * layer.n_in + i, dw + r * w)
+            sum_tile(mr, nv, samples, dz + o * rs, rs, cs, at[real](&layer.x_rows, 0, i, NULL), layer.x_rows.stride,
+                     <const real*>NULL, dw, w, space)
+            if p.tied:                  # the other layer's gradient, turned
+                sum_tile(mr, nv, samples, at[real](&twin.x_rows, 0, o, NULL), 1, twin.x_rows.stride,
+                         at[real](&twin.dz_rows, 0, i, NULL), twin.dz_rows.stride, <const real*>NULL, dw + TILE_ELEMENTS, w,
+                         space)
+                add(mr * w, dw, dw + TILE_ELEMENTS)
+            if contracts:
+                contract_weights[real](p, step, samples, o, mr, w, weight, layer.weight.stride, dw)
+            finite &= take(p, step, first, mr, w, weight, layer.weight.stride, velocity, square,
+                           at[real](&layer.gradient, o, i, NULL), layer.gradient.stride, dw, w,
+                           layer.weight_at + o * layer.n_in + i, layer.n_in, n)
             o += mr
         i += w
     return finite
 
 
-cdef bint learn_biases(const Training* p, const Rectangle* q, Py_ssize_t samples, bint few, real* db) noexcept nogil:
+cdef void contract_weights(const Training* p, const Step* step, Py_ssize_t samples, Py_ssize_t o, Py_ssize_t mr, Py_ssize_t w,
+                           const real* weight, Py_ssize_t ld, real* dw) noexcept nogil:
+    """The part of the penalty contractive in the gradient of some weights."""
+    cdef Py_ssize_t r, j
+    cdef real total
+    for r in range(mr):
+        dots(1, 1, samples, at[real](&p.squares, o + r, 0, NULL), 0, <const real*>p.ones, 0, <const real*>NULL, &total, 0)
+        total = total * <real>(2 * step.factor * p.contractive / step.rows)
+        for j in range(w):
+            dw[r * w + j] = dw[r * w + j] + total * weight[r * ld + j]
+
+
+cdef bint learn_biases(const Training* p, const Step* step, const Rectangle* q, Py_ssize_t samples, bint few, bint first,
+                       real* db) noexcept nogil:
     """The same of the biases of a rectangle's outputs: the gradient is the sum of dz over the batch."""
     cdef const Layer* layer = &p.layers[q.layer]
     cdef Py_ssize_t n = q.o1 - q.o0
@@ -236,20 +407,79 @@ cdef bint learn_biases(const Training* p, const Rectangle* q, Py_ssize_t samples
     else:
         dots(1, n, samples, at[real](&layer.dz, q.o0, 0, NULL), layer.dz.stride, <const real*>p.ones, 0, <const real*>NULL,
              db, 0)
-    if p.gradients != NULL:
-        copy(n, <real*>p.gradients + layer.bias_at + q.o0, db)
-    return update(&p.sgd, 1, n, <real*>layer.bias + q.o0, 0, <real*>layer.bias_velocity + q.o0, db, 0)
+    return take(p, step, first, 1, n, <real*>layer.bias + q.o0, 0, <real*>layer.bias_velocity + q.o0,
+                <real*>layer.bias_square + q.o0, <real*>layer.bias_gradient + q.o0, 0, db, 0, layer.bias_at + q.o0, 0, n)
 
 
-cdef bint learn(const Training* p, Py_ssize_t samples, bint few, Py_ssize_t q0, Py_ssize_t q1, real* dw,
-                real* space) noexcept nogil:
-    """Phase 2 of some rectangles; whether all weights are finite after it."""
-    cdef Py_ssize_t n
+cdef bint learn(const Training* p, const Step* step, Py_ssize_t samples, bint few, bint first, Py_ssize_t q0, Py_ssize_t q1,
+                real* dw, real* space) noexcept nogil:
+    """Phase 2 of some rectangles; whether all weights are finite after it. first: the step's first batch."""
+    cdef Py_ssize_t n, o
     cdef const Rectangle* q
+    cdef const Layer* layer
     cdef bint finite = True
     for n in range(q0, q1):
         q = &p.rectangles[n]
-        finite &= learn_weights(p, q, samples, few, dw, space)
-        if q.i0 == 0 and p.layers[q.layer].bias_at >= 0:
-            finite &= learn_biases(p, q, samples, few, dw)
+        layer = &p.layers[q.layer]
+        if p.sparse and q.layer == 0:
+            pass                        # sparse_learn
+        elif layer.across == 1:
+            finite &= learn_weights(p, step, q, samples, few, first, dw, space)
+        elif p.gradients != NULL:
+            for o in range(q.o0, q.o1):
+                memset(<real*>p.gradients + layer.weight_at + o * layer.n_in + q.i0, 0, (q.i1 - q.i0) * sizeof(real))
+        if q.i0 == 0 and layer.bias_at >= 0:
+            finite &= learn_biases(p, step, q, samples, few, first, dw)
+    return finite
+
+
+# ---- a gradient that is whole before it is used ----
+
+cdef void measure(const Training* p, Py_ssize_t q0, Py_ssize_t q1, real* _) noexcept nogil:
+    """The sums of squares of some rectangles of gradient."""
+    cdef Py_ssize_t n, o
+    cdef const Rectangle* q
+    cdef const Layer* layer
+    for n in range(q0, q1):
+        q = &p.rectangles[n]
+        layer = &p.layers[q.layer]
+        p.norms[n] = 0
+        for o in range(q.o0, q.o1 if layer.across == 1 else q.o0):
+            p.norms[n] += square_sum(q.i1 - q.i0, at[real](&layer.gradient, o, q.i0, NULL))
+        if q.i0 == 0 and layer.bias_at >= 0:
+            p.norms[n] += square_sum(q.o1 - q.o0, <real*>layer.bias_gradient + q.o0)
+
+
+cdef double clip_factor(const Training* p) noexcept nogil:
+    """By which the gradient is multiplied, so that its norm is not above the bound; as PyTorch does it."""
+    cdef double total = 0
+    cdef Py_ssize_t n
+    for n in range(p.n_rectangles):
+        total += p.norms[n]
+    return min(1.0, p.clip_norm / (sqrt(total) + 1e-6))
+
+
+cdef bint apply(const Training* p, const Step* step, Py_ssize_t q0, Py_ssize_t q1, real* _) noexcept nogil:
+    """The update of some rectangles from the whole gradient; whether all weights are finite after it."""
+    cdef Py_ssize_t n, rows, columns
+    cdef const Rectangle* q
+    cdef const Layer* layer
+    cdef bint finite = True, clips = step.rule.factor != 1 or step.rule.bound < HUGE_VAL
+    cdef real* gradient
+    for n in range(q0, q1):
+        q = &p.rectangles[n]
+        layer = &p.layers[q.layer]
+        if layer.across == 1:
+            gradient, rows, columns = at[real](&layer.gradient, q.o0, q.i0, NULL), q.o1 - q.o0, q.i1 - q.i0
+            if clips:
+                clip_rows(&step.rule, rows, columns, gradient, layer.gradient.stride)
+            finite &= update_rows(&step.rule, rows, columns, at[real](&layer.weight, q.o0, q.i0, NULL), layer.weight.stride,
+                                  at[real](&layer.velocity, q.o0, q.i0, NULL), at[real](&layer.square, q.o0, q.i0, NULL),
+                                  gradient, layer.gradient.stride)
+        if q.i0 == 0 and layer.bias_at >= 0:
+            gradient = <real*>layer.bias_gradient + q.o0
+            if clips:
+                clip_rows(&step.rule, 1, q.o1 - q.o0, gradient, 0)
+            finite &= update_rows(&step.rule, 1, q.o1 - q.o0, <real*>layer.bias + q.o0, 0, <real*>layer.bias_velocity + q.o0,
+                                  <real*>layer.bias_square + q.o0, gradient, 0)
     return finite

@@ -4,10 +4,11 @@
 #ifndef FASTAE_NUMBERS
 #define FASTAE_NUMBERS /* the order of _kernels/names.py */
 enum { IDENTITY, RELU, LEAKY_RELU, ELU, SIGMOID, TANH, SOFTPLUS, GELU, SILU };
-enum { HALF_SQUARED, MSE, BCE, BCE_WITH_LOGITS, MAE, HUBER, POISSON };
+enum { HALF_SQUARED, MSE, BCE, BCE_WITH_LOGITS, MAE, HUBER, POISSON, MULTINOMIAL, COSINE };
+enum { RULE_SGD, RULE_ADAM, RULE_ADAMW, RULE_RMSPROP };
 
 /* Functions of the user's own have the numbers behind these: C functions of rows, which numba/rows.py makes. */
-enum { OWN_ACTIVATION = SILU + 1, OWN_LOSS = POISSON + 1, MOST_OWN = 1024 };
+enum { OWN_ACTIVATION = SILU + 1, OWN_LOSS = COSINE + 1, MOST_OWN = 1024 };
 enum { VALUE, SLOPE, TERMS };
 static void *own[3][MOST_OWN][2]; /* the last is for double */
 typedef double Pair __attribute__((vector_size(16)));
@@ -215,9 +216,28 @@ static void N(loss)(int loss, ptrdiff_t rows, ptrdiff_t n, const REAL *out, cons
 }
 
 /* A sample a column, samples padded to whole vectors: to each of n samples' sum in double the terms of some features are added, eight
- * at a time, whose sum is taken in REAL; grad = scale * slope, and 0 in the padding. */
-static void N(loss_columns)(int loss, ptrdiff_t features, ptrdiff_t n, const REAL *out, ptrdiff_t ld, const REAL *target,
-                            ptrdiff_t ld_target, REAL scale, REAL *grad, ptrdiff_t ld_grad, double *sample_loss)
+ * at a time, whose sum is taken in REAL; grad = scale * slope, and 0 in the padding. Weights of features and samples may be NULL;
+ * with missing, a target that is NaN is absent. */
+typedef struct {
+    const REAL *of_features, *of_samples;
+    int missing;
+} N(Weights);
+
+INLINE vec N(weight_of)(const N(Weights) *w, ptrdiff_t f, ptrdiff_t i, vec *t)
+{
+    vec weight = w->of_samples ? N(load)(w->of_samples + i) : N(splat)(1);
+    if (w->of_features) weight *= w->of_features[f];
+    if (w->missing) {
+        const ivec there = *t == *t;
+        *t = (vec)((ivec)*t & there);
+        weight = (vec)((ivec)weight & there);
+    }
+    return weight;
+}
+
+INLINE void N(loss_columns_of)(int loss, ptrdiff_t features, ptrdiff_t n, const REAL *out, ptrdiff_t ld, const REAL *target,
+                               ptrdiff_t ld_target, REAL scale, REAL *grad, ptrdiff_t ld_grad, double *sample_loss,
+                               const N(Weights) *weights)
 {
     const vec zero = {0}, one = SPLAT(1), low = SPLAT(-100), tiny = SPLAT((REAL)1e-12);
     vec p, q;
@@ -225,8 +245,23 @@ static void N(loss_columns)(int loss, ptrdiff_t features, ptrdiff_t n, const REA
         for (ptrdiff_t i = 0; i < n; i += LANES)
             for (ptrdiff_t f = 0; f < features;) {
                 vec eight = zero;
-                for (ptrdiff_t last = f + 8 < features ? f + 8 : features; f < last; f++)
-                    eight += N(own_terms)(loss, n - i, out + f * ld + i, target + f * ld_target + i, scale, grad + f * ld_grad + i);
+                for (ptrdiff_t last = f + 8 < features ? f + 8 : features; f < last; f++) {
+                    const REAL *goal = target + f * ld_target + i;
+                    REAL there[LANES];
+                    vec w = one;
+                    if (weights) {
+                        vec t = N(load)(goal);
+                        w = N(weight_of)(weights, f, i, &t);
+                        N(store)(there, t);
+                        goal = there;
+                    }
+                    vec terms = N(own_terms)(loss, n - i, out + f * ld + i, goal, scale, grad + f * ld_grad + i);
+                    if (weights) {
+                        terms *= w;
+                        N(store)(grad + f * ld_grad + i, N(load)(grad + f * ld_grad + i) * w);
+                    }
+                    eight += terms;
+                }
                 *(N(sums_u) *)(sample_loss + i) += __builtin_convertvector(eight, N(sums));
             }
         return;
@@ -238,9 +273,16 @@ static void N(loss_columns)(int loss, ptrdiff_t features, ptrdiff_t n, const REA
         for (ptrdiff_t f = 0; f < features;) {                                                   \
             vec eight = zero;                                                                    \
             for (ptrdiff_t last = f + 8 < features ? f + 8 : features; f < last; f++) {          \
-                const vec y = N(load)(out + f * ld + i), t = N(load)(target + f * ld_target + i); \
-                N(store)(grad + f * ld_grad + i, (vec)((ivec)((slope)*scale) & inside));         \
-                eight += term;                                                                   \
+                const vec y = N(load)(out + f * ld + i);                                         \
+                vec t = N(load)(target + f * ld_target + i);                                     \
+                if (weights) {                                                                   \
+                    const vec w = N(weight_of)(weights, f, i, &t);                               \
+                    N(store)(grad + f * ld_grad + i, (vec)((ivec)((slope)*scale * w) & inside)); \
+                    eight += (term) * w;                                                         \
+                } else {                                                                         \
+                    N(store)(grad + f * ld_grad + i, (vec)((ivec)((slope)*scale) & inside));     \
+                    eight += term;                                                               \
+                }                                                                                \
             }                                                                                    \
             sum += __builtin_convertvector(eight, N(sums));                                      \
         }                                                                                        \
@@ -249,6 +291,18 @@ static void N(loss_columns)(int loss, ptrdiff_t features, ptrdiff_t n, const REA
     break;
     EACH_LOSS(SUM)
 #undef SUM
+}
+static void N(loss_columns)(int loss, ptrdiff_t features, ptrdiff_t n, const REAL *out, ptrdiff_t ld, const REAL *target,
+                            ptrdiff_t ld_target, REAL scale, REAL *grad, ptrdiff_t ld_grad, double *sample_loss)
+{
+    N(loss_columns_of)(loss, features, n, out, ld, target, ld_target, scale, grad, ld_grad, sample_loss, NULL);
+}
+static void N(loss_weighted)(int loss, ptrdiff_t features, ptrdiff_t n, const REAL *out, ptrdiff_t ld, const REAL *target,
+                             ptrdiff_t ld_target, REAL scale, REAL *grad, ptrdiff_t ld_grad, double *sample_loss,
+                             const REAL *of_features, const REAL *of_samples, int missing)
+{
+    const N(Weights) weights = {of_features, of_samples, missing};
+    N(loss_columns_of)(loss, features, n, out, ld, target, ld_target, scale, grad, ld_grad, sample_loss, &weights);
 }
 
 /* The same of one vector of outputs: its terms, and the slopes. */
@@ -283,6 +337,17 @@ INLINE void N(copy_padded)(ptrdiff_t n, REAL *out, const REAL *in)
     if (i < n) N(store)(out + i, N(load_upto)(in + i, n - i));
 }
 
+/* The sum of squares, in double. */
+static double N(square_sum)(ptrdiff_t n, const REAL *p)
+{
+    N(sums) sum[16 / LANES] = {{0}};
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const N(sums) x = __builtin_convertvector(N(load_upto)(p + i, n - i), N(sums));
+        sum[i / LANES % (16 / LANES)] += x * x;
+    }
+    return N(tree)(sum);
+}
+
 /* Whether n numbers are finite: 0 times a finite number is 0. */
 static int N(all_finite)(ptrdiff_t n, const REAL *p)
 {
@@ -291,16 +356,19 @@ static int N(all_finite)(ptrdiff_t n, const REAL *p)
     return N(all_zero)(zeros);
 }
 
-/* One step of SGD: g = dw + decay w;  v = momentum v + g;  w := w - lr (g + momentum v if nesterov else v). Without momentum v is
- * left as it is. */
+/* One update, as reference.update states it. Without momentum v is left as it is. */
 typedef struct {
-    REAL lr, momentum, decay;
-    int nesterov;
+    REAL lr, momentum, decay, beta, eps, step_size, root, kept, other_momentum, other_beta;
+    int kind, nesterov;
 } N(Rates);
-INLINE N(Rates) N(rates)(const SGD *s)
+INLINE N(Rates) N(rates)(const Rule *s)
 {
-    return (N(Rates)){(REAL)s->lr, (REAL)s->momentum, (REAL)s->weight_decay, s->nesterov};
+    return (N(Rates)){(REAL)s->lr, (REAL)s->momentum, (REAL)s->weight_decay, (REAL)s->beta, (REAL)s->eps, (REAL)s->step_size,
+                      (REAL)s->root, (REAL)(1 - s->lr * s->weight_decay), (REAL)(1 - s->momentum), (REAL)(1 - s->beta),
+                      s->kind, s->nesterov};
 }
+INLINE int N(is_plain)(N(Rates) s) { return s.kind == RULE_SGD && s.momentum == 0 && s.decay == 0; }
+INLINE int N(moves)(N(Rates) s) { return s.momentum != 0 || s.kind == RULE_ADAM || s.kind == RULE_ADAMW; } /* writes to v */
 INLINE vec N(sgd_of)(N(Rates) s, vec w, vec *v, vec dw)
 {
     const vec g = dw + s.decay * w;
@@ -308,9 +376,32 @@ INLINE vec N(sgd_of)(N(Rates) s, vec w, vec *v, vec dw)
     *v = s.momentum * *v + g;
     return w - s.lr * (s.nesterov ? g + s.momentum * *v : *v);
 }
+INLINE vec N(adam_of)(N(Rates) s, vec w, vec *v, vec *q, vec dw)
+{
+    const vec g = s.kind == RULE_ADAMW ? dw : dw + s.decay * w;
+    *v = *v + s.other_momentum * (g - *v);
+    *q = s.beta * *q + s.other_beta * g * g;
+    return (s.kind == RULE_ADAMW ? s.kept * w : w) - s.step_size * *v / (N(square_root)(*q) * s.root + s.eps);
+}
+INLINE vec N(rmsprop_of)(N(Rates) s, vec w, vec *v, vec *q, vec dw)
+{
+    const vec g = dw + s.decay * w;
+    *q = s.beta * *q + s.other_beta * g * g;
+    const vec d = g / (N(square_root)(*q) + s.eps);
+    if (s.momentum == 0) return w - s.lr * d;
+    *v = s.momentum * *v + d;
+    return w - s.lr * *v;
+}
+INLINE vec N(updated)(N(Rates) s, vec w, vec *v, vec *q, vec dw)
+{
+    if (s.kind == RULE_SGD) return N(sgd_of)(s, w, v, dw);
+    if (s.kind == RULE_RMSPROP) return N(rmsprop_of)(s, w, v, q, dw);
+    return N(adam_of)(s, w, v, q, dw);
+}
 
-/* The same on rows of n weights. Whether all of them are finite after it. */
-static int N(sgd)(const SGD *s, ptrdiff_t rows, ptrdiff_t n, REAL *w, ptrdiff_t ld, REAL *v, const REAL *dw, ptrdiff_t ld_dw)
+/* The same on rows of n weights; v and q lie as w does. Whether all of them are finite after it. */
+static int N(update)(const Rule *s, ptrdiff_t rows, ptrdiff_t n, REAL *w, ptrdiff_t ld, REAL *v, REAL *q, const REAL *dw,
+                     ptrdiff_t ld_dw)
 {
     const N(Rates) rates = N(rates)(s);
     vec zeros = {0};
@@ -324,13 +415,34 @@ static int N(sgd)(const SGD *s, ptrdiff_t rows, ptrdiff_t n, REAL *w, ptrdiff_t 
             zeros += now * 0;                                                                    \
             N(store_upto)(w + at, now, left);                                                    \
         }
-    if (rates.momentum == 0 && rates.decay == 0) {
+#define WITH_VELOCITY(update) ROWS(vec u = N(load_upto)(v + at, left); update; N(store_upto)(v + at, u, left))
+#define WITH_SQUARE(update) vec t = N(load_upto)(q + at, left); update; N(store_upto)(q + at, t, left); zeros += t * 0
+    if (N(is_plain)(rates)) {
         ROWS(now = old - rates.lr * d)
-    } else if (rates.momentum == 0) {
+    } else if (rates.kind == RULE_SGD && rates.momentum == 0) {
         ROWS(now = N(sgd_of)(rates, old, NULL, d))
+    } else if (rates.kind == RULE_SGD) {
+        WITH_VELOCITY(now = N(sgd_of)(rates, old, &u, d))
+    } else if (rates.kind == RULE_RMSPROP && rates.momentum == 0) {
+        ROWS(WITH_SQUARE(now = N(rmsprop_of)(rates, old, NULL, &t, d)))
+    } else if (rates.kind == RULE_RMSPROP) {
+        WITH_VELOCITY(WITH_SQUARE(now = N(rmsprop_of)(rates, old, &u, &t, d)))
     } else {
-        ROWS(vec u = N(load_upto)(v + at, left); now = N(sgd_of)(rates, old, &u, d); N(store_upto)(v + at, u, left))
+        WITH_VELOCITY(WITH_SQUARE(now = N(adam_of)(rates, old, &u, &t, d)))
     }
+#undef WITH_SQUARE
+#undef WITH_VELOCITY
 #undef ROWS
     return N(all_zero)(zeros);
+}
+
+/* dw := clamp(factor dw), of rows. */
+static void N(clip)(const Rule *s, ptrdiff_t rows, ptrdiff_t n, REAL *dw, ptrdiff_t ld)
+{
+    const REAL factor = (REAL)s->factor, bound = (REAL)s->bound;
+    for (; rows > 0; rows--, dw += ld)
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const REAL d = dw[i] * factor;
+            dw[i] = d > bound ? bound : d < -bound ? -bound : d;
+        }
 }

@@ -5,17 +5,31 @@ cdef extern from "network.h" nogil:
         void* data
         Py_ssize_t stride
     ctypedef struct Layer:
-        Py_ssize_t n_in, n_out, weight_at, bias_at
+        Py_ssize_t n_in, n_out, weight_at, bias_at, down, across, width
         int activation, keeps_input
-        Matrix weight, velocity, turned, turned_velocity, x, y, x_rows, y_rows, kept, kept_rows, dz, dz_rows
+        Matrix weight, velocity, square, gradient, turned, turned_velocity, turned_square
+        Matrix x, y, x_rows, y_rows, kept, kept_rows, dz, dz_rows, value, gate, drawn
         void* bias
         void* bias_velocity
-    ctypedef struct SGD:
-        double lr, momentum, weight_decay
+        void* bias_square
+        void* bias_gradient
+    ctypedef struct Rule:
+        int kind
         bint nesterov
+        double lr, momentum, weight_decay, beta, eps, step_size, root, factor, bound
 
 cdef extern from "engine.h" nogil:
     enum: HALF_SQUARED
+    enum: MULTINOMIAL
+    enum: COSINE
+    enum: RULE_SGD
+    enum: RULE_ADAM
+    enum: RULE_ADAMW
+    enum: RULE_RMSPROP
+    enum: BINARIZE
+    enum: DROPOUT
+    enum: MASKING
+    double chance(uint64_t key, const uint32_t* counter, Py_ssize_t feature)
     enum: OWN_ACTIVATION
     enum: OWN_LOSS
     enum: MOST_OWN
@@ -36,16 +50,52 @@ cdef extern from "engine.h" nogil:
                   Py_ssize_t ldx, const float* bias, float* y, Py_ssize_t ldy)
     void dots_f64(Py_ssize_t samples, Py_ssize_t n_out, Py_ssize_t n, const double* w, Py_ssize_t ldw, const double* x,
                   Py_ssize_t ldx, const double* bias, double* y, Py_ssize_t ldy)
-    bint sgd_f32(const SGD* s, Py_ssize_t rows, Py_ssize_t n, float* w, Py_ssize_t ld, float* v, const float* dw,
-                 Py_ssize_t ld_dw)
-    bint sgd_f64(const SGD* s, Py_ssize_t rows, Py_ssize_t n, double* w, Py_ssize_t ld, double* v, const double* dw,
-                 Py_ssize_t ld_dw)
+    bint update_f32(const Rule* s, Py_ssize_t rows, Py_ssize_t n, float* w, Py_ssize_t ld, float* v, float* q, const float* dw,
+                    Py_ssize_t ld_dw)
+    bint update_f64(const Rule* s, Py_ssize_t rows, Py_ssize_t n, double* w, Py_ssize_t ld, double* v, double* q, const double* dw,
+                    Py_ssize_t ld_dw)
+    void clip_f32(const Rule* s, Py_ssize_t rows, Py_ssize_t n, float* dw, Py_ssize_t ld)
+    void clip_f64(const Rule* s, Py_ssize_t rows, Py_ssize_t n, double* dw, Py_ssize_t ld)
+    void loss_weighted_f32(int loss, Py_ssize_t features, Py_ssize_t n, const float* y, Py_ssize_t ldy, const float* target,
+                           Py_ssize_t ldt, float scale, float* dy, Py_ssize_t ldd, double* sample_loss, const float* of_features,
+                           const float* of_samples, bint missing)
+    void loss_weighted_f64(int loss, Py_ssize_t features, Py_ssize_t n, const double* y, Py_ssize_t ldy, const double* target,
+                           Py_ssize_t ldt, double scale, double* dy, Py_ssize_t ldd, double* sample_loss, const double* of_features,
+                           const double* of_samples, bint missing)
+    void loss_whole_f32(int loss, Py_ssize_t features, Py_ssize_t n, const float* y, Py_ssize_t ldy, const float* target,
+                        Py_ssize_t ldt, float scale, float* dy, Py_ssize_t ldd, double* sample_loss)
+    void loss_whole_f64(int loss, Py_ssize_t features, Py_ssize_t n, const double* y, Py_ssize_t ldy, const double* target,
+                        Py_ssize_t ldt, double scale, double* dy, Py_ssize_t ldd, double* sample_loss)
+    void disturb_f32(int noise, float level, uint64_t key, const uint32_t* counter, Py_ssize_t n, float* x)
+    void disturb_f64(int noise, double level, uint64_t key, const uint32_t* counter, Py_ssize_t n, double* x)
+    void drop_f32(float p, uint64_t key, const uint32_t* counter, Py_ssize_t features, Py_ssize_t n, float* gate, Py_ssize_t ld,
+                  bint gated)
+    void drop_f64(double p, uint64_t key, const uint32_t* counter, Py_ssize_t features, Py_ssize_t n, double* gate, Py_ssize_t ld,
+                  bint gated)
+    void normals_f32(uint64_t key, const uint32_t* counter, Py_ssize_t features, Py_ssize_t n, float* out, Py_ssize_t ld)
+    void normals_f64(uint64_t key, const uint32_t* counter, Py_ssize_t features, Py_ssize_t n, double* out, Py_ssize_t ld)
+    void top_f32(Py_ssize_t k, Py_ssize_t features, Py_ssize_t n, const float* x, Py_ssize_t ld, float* gate, Py_ssize_t ldg)
+    void top_f64(Py_ssize_t k, Py_ssize_t features, Py_ssize_t n, const double* x, Py_ssize_t ld, double* gate, Py_ssize_t ldg)
+    void multiply_f32(Py_ssize_t features, Py_ssize_t n, const float* value, Py_ssize_t ld, const float* gate, Py_ssize_t ldg,
+                      float* y, Py_ssize_t ldy)
+    void multiply_f64(Py_ssize_t features, Py_ssize_t n, const double* value, Py_ssize_t ld, const double* gate, Py_ssize_t ldg,
+                      double* y, Py_ssize_t ldy)
+    void draw_f32(Py_ssize_t k, Py_ssize_t n, double weight, const float* value, Py_ssize_t ld, const float* e, Py_ssize_t lde,
+                  float* y, Py_ssize_t ldy, double* penalty)
+    void draw_f64(Py_ssize_t k, Py_ssize_t n, double weight, const double* value, Py_ssize_t ld, const double* e, Py_ssize_t lde,
+                  double* y, Py_ssize_t ldy, double* penalty)
+    void draw_back_f32(Py_ssize_t k, Py_ssize_t n, float weight, const float* value, Py_ssize_t ld, const float* e, Py_ssize_t lde,
+                       float* dz, Py_ssize_t ldz)
+    void draw_back_f64(Py_ssize_t k, Py_ssize_t n, double weight, const double* value, Py_ssize_t ld, const double* e, Py_ssize_t lde,
+                       double* dz, Py_ssize_t ldz)
     void tiny_pass_f32(const Layer* layers, int n_layers, int loss, Py_ssize_t samples, const Matrix* target, float scale,
                        double* sample_loss)
     void tiny_pass_f64(const Layer* layers, int n_layers, int loss, Py_ssize_t samples, const Matrix* target, double scale,
                        double* sample_loss)
-    bint tiny_learn_f32(const Layer* layers, int n_layers, const SGD* sgd, Py_ssize_t samples, float* gradients)
-    bint tiny_learn_f64(const Layer* layers, int n_layers, const SGD* sgd, Py_ssize_t samples, double* gradients)
+    bint tiny_learn_f32(const Layer* layers, int n_layers, const Rule* rule, Py_ssize_t samples, float* gradients)
+    bint tiny_learn_f64(const Layer* layers, int n_layers, const Rule* rule, Py_ssize_t samples, double* gradients)
+    double square_sum_f32(Py_ssize_t n, const float* a)
+    double square_sum_f64(Py_ssize_t n, const double* a)
     bint all_finite_f32(Py_ssize_t n, const float* a)
     bint all_finite_f64(Py_ssize_t n, const double* a)
     void copy_padded_f32(Py_ssize_t n, float* out, const float* source)
@@ -105,15 +155,28 @@ cdef inline void dots(Py_ssize_t samples, Py_ssize_t n_out, Py_ssize_t n, const 
         dots_f64(samples, n_out, n, w, ldw, x, ldx, bias, y, ldy)
 
 
-cdef inline bint update(const SGD* s, Py_ssize_t rows, Py_ssize_t n, real* w, Py_ssize_t ld, real* v, const real* dw,
-                        Py_ssize_t ld_dw) noexcept nogil:
+cdef inline bint update_rows(const Rule* s, Py_ssize_t rows, Py_ssize_t n, real* w, Py_ssize_t ld, real* v, real* q,
+                             const real* dw, Py_ssize_t ld_dw) noexcept nogil:
     """One update of rows of weights; whether all are finite after it."""
-    if s.momentum == 0:
-        v = NULL
     if real is float:
-        return sgd_f32(s, rows, n, w, ld, v, dw, ld_dw)
+        return update_f32(s, rows, n, w, ld, v, q, dw, ld_dw)
     else:
-        return sgd_f64(s, rows, n, w, ld, v, dw, ld_dw)
+        return update_f64(s, rows, n, w, ld, v, q, dw, ld_dw)
+
+
+cdef inline void clip_rows(const Rule* s, Py_ssize_t rows, Py_ssize_t n, real* dw, Py_ssize_t ld) noexcept nogil:
+    """dw := clamp(factor dw)"""
+    if real is float:
+        clip_f32(s, rows, n, dw, ld)
+    else:
+        clip_f64(s, rows, n, dw, ld)
+
+
+cdef inline double square_sum(Py_ssize_t n, const real* a) noexcept nogil:
+    if real is float:
+        return square_sum_f32(n, a)
+    else:
+        return square_sum_f64(n, a)
 
 
 cdef inline bint all_finite(Py_ssize_t n, const real* a) noexcept nogil:
@@ -151,8 +214,13 @@ cdef inline void copy(Py_ssize_t n, real* a, const real* b) noexcept nogil:
     memcpy(a, b, n * sizeof(real))
 
 
+cdef inline bint is_whole(int loss) noexcept nogil:
+    """Whether a sample's loss is not a sum of terms of single features."""
+    return loss == MULTINOMIAL or loss == COSINE
+
+
 cdef inline double loss_divisor(int loss, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
-    return rows if loss == HALF_SQUARED else <double>rows * n
+    return rows if loss == HALF_SQUARED or is_whole(loss) else <double>rows * n
 
 
 cdef inline void share(Py_ssize_t n, Team* team, int member, Py_ssize_t* first, Py_ssize_t* last) noexcept nogil:
@@ -173,22 +241,22 @@ cdef void sum_columns(const real* a, Py_ssize_t rows, Py_ssize_t n, real* out, T
             out[j] = out[j] + a[i * n + j]
 
 
-cdef inline real sgd_velocity(const SGD* s, real w, real dw, real v) noexcept nogil:
-    return <real>s.momentum * v + (dw + <real>s.weight_decay * w)
+cdef Rule rule_of(optimizer) except *:
+    """An optimiser's (kind, lr, momentum, nesterov, weight_decay, beta, eps), before what depends on the step."""
+    cdef Rule s
+    s.kind, s.lr, s.momentum, s.nesterov, s.weight_decay, s.beta, s.eps = optimizer
+    if not RULE_SGD <= s.kind <= RULE_RMSPROP:
+        raise IndexError(f"there is no optimiser {s.kind}")
+    s.step_size, s.root, s.factor, s.bound = s.lr, 1, 1, HUGE_VAL
+    return s
 
 
-cdef inline real sgd_weight(const SGD* s, real w, real dw, real v) noexcept nogil:
-    """The new weight from the new velocity v."""
-    return w - <real>s.lr * ((dw + <real>s.weight_decay * w) + <real>s.momentum * v if s.nesterov else v)
+cdef inline bint keeps_velocity(const Rule* s) noexcept nogil:
+    return s.momentum != 0 or s.kind == RULE_ADAM or s.kind == RULE_ADAMW
 
 
-cdef bint update_is_finite(const SGD* s, Py_ssize_t n, const real* w, const real* dw, const real* v) noexcept nogil:
-    """Whether all weights would be finite after an update: x - x is 0 for a finite x only. Nothing is written."""
-    cdef Py_ssize_t i
-    cdef real velocity, weight
-    cdef int bad = 0
-    for i in range(n):
-        velocity = sgd_velocity(s, w[i], dw[i], v[i] if v != NULL else <real>0)
-        weight = sgd_weight(s, w[i], dw[i], velocity)
-        bad |= weight - weight != 0
-    return bad == 0
+cdef inline void correct_bias(Rule* s, double step) noexcept nogil:
+    """For the update number step, from 0 on."""
+    if s.kind == RULE_ADAM or s.kind == RULE_ADAMW:
+        s.step_size = s.lr / (1 - pow(s.momentum, step + 1))
+        s.root = 1 / sqrt(1 - pow(s.beta, step + 1))

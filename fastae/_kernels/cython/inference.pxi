@@ -86,7 +86,7 @@ cdef bint infer_many(const Passage* p, Team* team, int member, real* workspace) 
         for l in range(p.n_layers):
             layer = p.layers[l]
             layer.x = blocks[l % 2]
-            layer.y = layer.kept = blocks[(l + 1) % 2]
+            layer.y = layer.kept = layer.value = blocks[(l + 1) % 2]
             forward(&layer, 0, layer.n_out, end, <real*>align(space))
         store_block(p, s, n, &blocks[p.n_layers % 2], square)
         s += n
@@ -158,22 +158,23 @@ cdef class Inference:
         for l, (n_in, n_out, activation, has_bias) in enumerate(layers):
             layer.n_in, layer.n_out, layer.activation = n_in, n_out, check_activation(activation, self.is_double)
             layer.weight = Matrix(flat + at * size, n_in)
+            layer.down, layer.across = n_in, 1
             at += n_in * n_out
             layer.bias = flat + at * size if has_bias else zeros
             at += n_out if has_bias else 0
             self.layers[l] = layer
         check_total(at, P)
 
-    def run(self, cnp.ndarray x, cnp.ndarray out, int n_threads):
+    def run(self, x, cnp.ndarray out, int n_threads):
         """out := the network's output for x; whether all of x is finite."""
         cdef Passage p
         cdef Arena arena
         cdef bint finite[MAX_TEAM]
         p.is_double, p.n_layers, p.layers, p.widest = self.is_double, self.n_layers, self.layers, self.widest
-        p.x = source_of(x)
-        p.samples = cnp.PyArray_DIM(x, 0)
-        if cnp.PyArray_DIM(x, 1) != self.layers[0].n_in:
-            raise ValueError(f"x of shape {(<object>x).shape} does not fit a network of {self.layers[0].n_in} inputs")
+        cdef Py_ssize_t width
+        p.x = source_of(x, &p.samples, &width)
+        if width != self.layers[0].n_in:
+            raise ValueError(f"x of shape {x.shape} does not fit a network of {self.layers[0].n_in} inputs")
         p.out = <char*>writable(out, self.is_double, 2, p.samples, self.layers[self.n_layers - 1].n_out)
         p.finite = finite
         cdef double operations = 2.0 * self.n_weights * p.samples

@@ -2,15 +2,19 @@
 # Each instruction set's module includes this file; setup.py gives each its own -m, -DMR, -DNV and -DVECTOR_BYTES flags.
 
 cimport numpy as cnp
-from libc.math cimport isfinite
-from libc.stdint cimport uint64_t, uintptr_t
+from libc.math cimport HUGE_VAL, isfinite, log, pow, sqrt
+from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from fastae._kernels.cython._runtime cimport Team, TeamFunction, run_small_team, run_team, sync
 
 from time import perf_counter
 
-from fastae._kernels.names import keeps_input
+import numpy as np
+
+from fastae._kernels.names import NOISES, keeps_input
+from fastae._kernels.recipe import check
 
 cnp.import_array()
 
@@ -192,57 +196,139 @@ def differentiate(int activation, kept, cnp.ndarray dy, cnp.ndarray dz, int n_th
     over_elements(activation, dy if activation == IDENTITY else kept, dy, dz, n_threads)
 
 
-cdef double loss_of(int loss, Py_ssize_t rows, Py_ssize_t n, const real* y, const real* target, real* dy,
-                    real* space) noexcept nogil:
-    """space: two padded rows."""
-    cdef Py_ssize_t i, ld = ceil_div(n, 16) * 16
-    cdef double divisor = loss_divisor(loss, rows, n), value = 0, term
-    for i in range(rows):
+cdef struct Losses:
+    bint is_double
+    int loss
+    Py_ssize_t rows, n, ld          # ld: n, padded
+    double scale
+    const void* y
+    const void* target
+    void* dy                        # or NULL
+    double* sums                    # (rows,)
+    void* space                     # for each member SPACE_ROWS rows
+
+cdef enum:
+    SPACE_ROWS = 3 * LINE
+
+
+cdef void losses_whole(const Losses* g, Py_ssize_t i0, Py_ssize_t i1, const real* y, const real* target, real* dy,
+                       real* space) noexcept nogil:
+    """Losses of whole samples, LINE at a time, which lie side by side for it."""
+    cdef Py_ssize_t i = i0, r, j, n = g.n
+    cdef real* a = space
+    cdef real* b = space + LINE * g.ld
+    cdef real* c = space + 2 * LINE * g.ld
+    cdef double sums[LINE]
+    while i < i1:
+        memset(sums, 0, sizeof(sums))
+        for r in range(LINE):
+            for j in range(n):
+                a[j * LINE + r] = y[(i + r) * n + j] if i + r < i1 else 0
+                b[j * LINE + r] = target[(i + r) * n + j] if i + r < i1 else 0
+        if real is float:
+            loss_whole_f32(g.loss, n, LINE, a, LINE, b, LINE, <float>g.scale, c, LINE, sums)
+        else:
+            loss_whole_f64(g.loss, n, LINE, a, LINE, b, LINE, g.scale, c, LINE, sums)
+        for r in range(min(LINE, i1 - i)):
+            g.sums[i + r] = sums[r] if n > 0 else 0
+            for j in range(n if dy != NULL else 0):
+                dy[(i + r) * n + j] = c[j * LINE + r]
+        i += LINE
+
+
+cdef void losses_of(const Losses* g, Team* team, int member, real* _) noexcept nogil:
+    cdef Py_ssize_t i, i0, i1, n = g.n
+    cdef const real* y = <const real*>g.y
+    cdef const real* target = <const real*>g.target
+    cdef real* dy = <real*>g.dy
+    cdef real* space = <real*>g.space + member * SPACE_ROWS * g.ld
+    part(g.rows, team, member, &i0, &i1)
+    if is_whole(g.loss):
+        losses_whole(g, i0, i1, y, target, dy, space)
+        return
+    for i in range(i0, i1):
         copy(n, space, y + i * n)
-        copy(n, space + ld, target + i * n)
-        loss_rows(loss, 1, n, space, space + ld, 0, <real>(1 / divisor), space, 0, &term)
-        value += term
+        copy(n, space + g.ld, target + i * n)
+        loss_rows(g.loss, 1, n, space, space + g.ld, 0, <real>g.scale, space, 0, g.sums + i)
         if dy != NULL:
             copy(n, dy + i * n, space)
-    return value / divisor if divisor > 0 else 0
+
+
+cdef void losses_team(void* job, Team* team, int member) noexcept nogil:
+    if (<Losses*>job).is_double:
+        losses_of[double](<Losses*>job, team, member, NULL)
+    else:
+        losses_of[float](<Losses*>job, team, member, NULL)
+
+
+cdef int run_losses(Losses* g, int loss, cnp.ndarray y, cnp.ndarray target, Arena arena, double* sums, int n_threads) except -1:
+    """sums (rows,), or NULL: in the arena."""
+    g.is_double, g.rows, g.n = is_double(y), len(y), columns(y)
+    g.loss, g.ld = check_loss(loss, g.is_double), ceil_div(g.n, LINE) * LINE + LINE
+    g.y, g.target = contiguous(y, g.is_double, 2, g.rows, g.n), contiguous(target, g.is_double, 2, g.rows, g.n)
+    cdef int size = team_size(64.0 * g.rows * g.n, n_threads)
+    arena.reserve((size * SPACE_ROWS * g.ld + g.rows) * sizeof(double))
+    g.space = arena.block
+    g.sums = sums if sums != NULL else <double*>arena.block + size * SPACE_ROWS * g.ld
+    with nogil:
+        run_for(64.0 * g.rows * g.n, size, losses_team, g)
+    return 0
 
 
 def loss(int loss, cnp.ndarray y, cnp.ndarray target, dy, int n_threads):
     """The loss of a batch; dy (None, y or another array) receives its gradient."""
-    cdef bint double_ = is_double(y)
-    check_loss(loss, double_)
-    cdef Py_ssize_t rows = len(y), n = columns(y)
-    cdef void* y_ = contiguous(y, double_, 2, rows, n)
-    cdef void* t_ = contiguous(target, double_, 2, rows, n)
-    cdef void* dy_ = NULL if dy is None else writable(dy, double_, 2, rows, n)
+    cdef Losses g
     cdef Arena arena = spare.pop() if spare else Arena()
-    cdef double value
-    arena.reserve(2 * (n + 16) * sizeof(double))
-    with nogil:
-        if double_:
-            value = loss_of(loss, rows, n, <double*>y_, <double*>t_, <double*>dy_, <double*>arena.block)
-        else:
-            value = loss_of(loss, rows, n, <float*>y_, <float*>t_, <float*>dy_, <float*>arena.block)
+    cdef double divisor = loss_divisor(loss, len(y), columns(y)), value = 0
+    cdef Py_ssize_t i
+    g.scale = 1 / divisor if divisor > 0 else 0
+    g.dy = NULL if dy is None else writable(dy, is_double(y), 2, len(y), columns(y))
+    run_losses(&g, loss, y, target, arena, NULL, n_threads)
+    for i in range(g.rows):
+        value += g.sums[i]
     spare.append(arena)
-    return value
+    return value / divisor if divisor > 0 else 0
 
 
-def sgd(cnp.ndarray weight, cnp.ndarray dweight, velocity, double lr, double momentum, bint nesterov, double weight_decay,
-        int n_threads):
-    """PyTorch's SGD on flat arrays; False, and nothing written, where a new weight or velocity is not finite."""
+def sample_losses(int loss, cnp.ndarray y, cnp.ndarray target, cnp.ndarray out, int n_threads):
+    """out := each sample's sum over features."""
+    cdef Losses g
+    cdef Arena arena = spare.pop() if spare else Arena()
+    g.scale, g.dy = 0, NULL
+    run_losses(&g, loss, y, target, arena, <double*>vector(out, True, len(y)), n_threads)
+    spare.append(arena)
+
+
+def update(cnp.ndarray weight, cnp.ndarray dweight, velocity, square, optimizer, double step, int n_threads):
+    """One update of flat arrays; False, and nothing written, where a result is not finite."""
     cdef bint double_ = is_double(weight), finite
-    cdef Py_ssize_t n = len(weight)
-    cdef void* w = vector(weight, double_, n)
-    cdef void* dw = contiguous(dweight, double_, 1, n, 0)
-    cdef void* v = NULL if momentum == 0 else vector(velocity, double_, n)
-    cdef SGD s = SGD(lr, momentum, weight_decay, nesterov)
+    cdef Py_ssize_t n = len(weight), size = 8 if double_ else 4, i
+    cdef Rule s = rule_of(optimizer)
+    cdef char* w = <char*>vector(weight, double_, n)
+    cdef char* dw = <char*>contiguous(dweight, double_, 1, n, 0)
+    cdef char* v = <char*>vector(velocity, double_, n) if keeps_velocity(&s) else NULL
+    cdef char* q = NULL if s.kind == RULE_SGD else <char*>vector(square, double_, n)
+    cdef Arena arena = spare.pop() if spare else Arena()
+    cdef char* copies[3]
+    correct_bias(&s, step)
+    arena.reserve(3 * n * size + 64)
+    for i in range(3):                  # where the update is tried
+        copies[i] = arena.block + i * n * size
     with nogil:
+        memcpy(copies[0], w, n * size)
+        if v != NULL:
+            memcpy(copies[1], v, n * size)
+        if q != NULL:
+            memcpy(copies[2], q, n * size)
         if double_:
-            finite = update_is_finite(&s, n, <double*>w, <double*>dw, <double*>v)
-            if finite:
-                update(&s, 1, n, <double*>w, 0, <double*>v, <double*>dw, 0)
+            finite = update_rows(&s, 1, n, <double*>copies[0], 0, <double*>copies[1], <double*>copies[2], <double*>dw, 0)
         else:
-            finite = update_is_finite(&s, n, <float*>w, <float*>dw, <float*>v)
-            if finite:
-                update(&s, 1, n, <float*>w, 0, <float*>v, <float*>dw, 0)
+            finite = update_rows(&s, 1, n, <float*>copies[0], 0, <float*>copies[1], <float*>copies[2], <float*>dw, 0)
+        if finite:
+            memcpy(w, copies[0], n * size)
+            if v != NULL:
+                memcpy(v, copies[1], n * size)
+            if q != NULL:
+                memcpy(q, copies[2], n * size)
+    spare.append(arena)
     return finite

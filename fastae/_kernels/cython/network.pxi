@@ -16,9 +16,16 @@ cdef struct Source:                 # a matrix of samples, as the caller has it
     Py_ssize_t row_stride, column_stride    # bytes
     Py_ssize_t row_bytes            # to fetch ahead: of a row in one piece, else 0
     int typenum                     # float32, float64, or uint8, which counts as 0 to 1
+    const char* indices             # of a sparse one (CSR): the columns of what stands in data, and where rows begin; else NULL
+    const char* starts
+    bint wide                       # both are int64, else int32
 
 cdef inline real* at(const Matrix* m, Py_ssize_t row, Py_ssize_t column, real* _) noexcept nogil:
     return <real*>m.data + row * m.stride + column
+
+
+cdef inline real* weight_of(const Layer* layer, Py_ssize_t o, Py_ssize_t i, real* _) noexcept nogil:
+    return <real*>layer.weight.data + o * layer.down + i * layer.across
 
 
 cdef inline Py_ssize_t padded(Py_ssize_t n, real* _) noexcept nogil:
@@ -67,9 +74,26 @@ cdef void convert_row(const Source* s, const char* p, Py_ssize_t n, real* out) n
             out[j] = <real>(<const double*>(p + j * step))[0]
 
 
+cdef void scatter_row(const Source* s, Py_ssize_t row, Py_ssize_t n, real* out) noexcept nogil:
+    """A row of a sparse source; what stands there twice is added."""
+    cdef Py_ssize_t k, column
+    memset(out, 0, n * sizeof(real))
+    cdef Py_ssize_t first = (<const cnp.int64_t*>s.starts)[row] if s.wide else (<const cnp.int32_t*>s.starts)[row]
+    cdef Py_ssize_t last = (<const cnp.int64_t*>s.starts)[row + 1] if s.wide else (<const cnp.int32_t*>s.starts)[row + 1]
+    for k in range(first, last):
+        column = (<const cnp.int64_t*>s.indices)[k] if s.wide else (<const cnp.int32_t*>s.indices)[k]
+        if s.typenum == cnp.NPY_FLOAT32:
+            out[column] = out[column] + <real>(<const float*>s.data)[k]
+        else:
+            out[column] = out[column] + <real>(<const double*>s.data)[k]
+
+
 cdef inline void gather_row(const Source* s, Py_ssize_t row, Py_ssize_t n, real* out) noexcept nogil:
     """A row of the source; where it needs no conversion, filled up with zeros to whole vectors."""
     cdef const char* p = s.data + row * s.row_stride
+    if s.indices != NULL:
+        scatter_row(s, row, n, out)
+        return
     cdef bint plain = s.column_stride == sizeof(real)
     if real is float:
         plain = plain and s.typenum == cnp.NPY_FLOAT32
@@ -116,7 +140,7 @@ cdef void sum_tile(int mr, int nv, Py_ssize_t K, const real* a, Py_ssize_t rs, P
 
 
 cdef void forward(const Layer* layer, Py_ssize_t o0, Py_ssize_t o1, Py_ssize_t samples, real* space) noexcept nogil:
-    """y := f(W x + b) for some outputs of a block of samples. A tile of weights meets all of them while it is in L1."""
+    """value := f(W x + b) for some outputs of a block of samples. A tile of weights meets all of them while it is in L1."""
     cdef Py_ssize_t o = o0, s, w
     cdef real* z
     cdef int mr
@@ -126,10 +150,10 @@ cdef void forward(const Layer* layer, Py_ssize_t o0, Py_ssize_t o1, Py_ssize_t s
         while s < samples:
             w = panel[real](s, samples, NULL)
             z = at[real](&layer.kept, o, s, NULL)
-            sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_in, at[real](&layer.weight, o, 0, NULL),
-                     layer.weight.stride, 1, at[real](&layer.x, 0, s, NULL), layer.x.stride, <const real*>layer.bias + o, z,
-                     layer.kept.stride, space)
-            activate_rows(layer.activation, mr, w, z, layer.kept.stride, at[real](&layer.y, o, s, NULL), layer.y.stride)
+            sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_in,
+                     weight_of[real](layer, o, 0, NULL), layer.down, layer.across, at[real](&layer.x, 0, s, NULL),
+                     layer.x.stride, <const real*>layer.bias + o, z, layer.kept.stride, space)
+            activate_rows(layer.activation, mr, w, z, layer.kept.stride, at[real](&layer.value, o, s, NULL), layer.value.stride)
             s += w
         o += mr
 
@@ -143,16 +167,48 @@ cdef void forward_few(const Layer* layer, Py_ssize_t samples, Py_ssize_t o0, Py_
                   layer.y_rows.stride)
 
 
-cdef Source source_of(cnp.ndarray a) except *:
+cdef Source source_of(a, Py_ssize_t* rows, Py_ssize_t* width) except *:
+    """A matrix, or a sparse one with the attributes of scipy's CSR, and its shape."""
     cdef Source s
-    if cnp.PyArray_NDIM(a) != 2 or cnp.PyArray_TYPE(a) not in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64, cnp.NPY_UINT8):
-        raise TypeError(f"a matrix of float32, float64 or uint8 is needed, got {a.dtype} {(<object>a).shape}")
-    if not cnp.PyArray_ISALIGNED(a) or not cnp.PyArray_ISNOTSWAPPED(a):
+    cdef cnp.ndarray data
+    if hasattr(a, "indptr"):
+        return sparse_source(a, rows, width)
+    if not isinstance(a, cnp.ndarray):
+        raise TypeError(f"a matrix of float32, float64 or uint8 is needed, got {type(a).__name__}")
+    data = a
+    if cnp.PyArray_NDIM(data) != 2 or cnp.PyArray_TYPE(data) not in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64, cnp.NPY_UINT8):
+        raise TypeError(f"a matrix of float32, float64 or uint8 is needed, got {a.dtype} {a.shape}")
+    if not cnp.PyArray_ISALIGNED(data) or not cnp.PyArray_ISNOTSWAPPED(data):
         raise ValueError("an aligned array of native byte order is needed")
-    s.data = <const char*>cnp.PyArray_DATA(a)
-    s.row_stride, s.column_stride = cnp.PyArray_STRIDE(a, 0), cnp.PyArray_STRIDE(a, 1)
-    s.typenum = cnp.PyArray_TYPE(a)
-    s.row_bytes = cnp.PyArray_DIM(a, 1) * s.column_stride if s.column_stride == cnp.PyArray_ITEMSIZE(a) else 0
+    rows[0], width[0] = cnp.PyArray_DIM(data, 0), cnp.PyArray_DIM(data, 1)
+    s.data = <const char*>cnp.PyArray_DATA(data)
+    s.row_stride, s.column_stride = cnp.PyArray_STRIDE(data, 0), cnp.PyArray_STRIDE(data, 1)
+    s.typenum = cnp.PyArray_TYPE(data)
+    s.row_bytes = width[0] * s.column_stride if s.column_stride == cnp.PyArray_ITEMSIZE(data) else 0
+    s.indices = s.starts = NULL
+    s.wide = False
+    return s
+
+
+cdef Source sparse_source(a, Py_ssize_t* rows, Py_ssize_t* width) except *:
+    cdef Source s
+    cdef cnp.ndarray data = a.data, indices = a.indices, starts = a.indptr
+    rows[0], width[0] = a.shape
+    for array in (data, indices, starts):
+        if array.ndim != 1 or not (array.flags.c_contiguous and array.flags.aligned):
+            raise ValueError("a CSR matrix of contiguous vectors is needed")
+    if cnp.PyArray_TYPE(data) not in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64):
+        raise TypeError(f"a CSR matrix of float32 or float64 is needed, got {a.dtype}")
+    if indices.dtype != starts.dtype or indices.dtype not in (np.int32, np.int64):
+        raise TypeError(f"a CSR matrix with indices of int32 or int64 is needed, got {indices.dtype} and {starts.dtype}")
+    if len(starts) != rows[0] + 1 or starts[0] != 0 or starts[len(starts) - 1] > len(indices) or len(data) < len(indices):
+        raise ValueError("a CSR matrix whose indptr fits its shape and data is needed")
+    if (np.diff(starts) < 0).any() or len(indices) and not 0 <= indices.min() <= indices.max() < width[0]:
+        raise IndexError("a CSR matrix has rows or columns that it should not have")
+    s.data, s.indices = <const char*>cnp.PyArray_DATA(data), <const char*>cnp.PyArray_DATA(indices)
+    s.starts, s.wide = <const char*>cnp.PyArray_DATA(starts), indices.dtype == np.int64
+    s.typenum = cnp.PyArray_TYPE(data)
+    s.row_stride = s.column_stride = s.row_bytes = 0
     return s
 
 

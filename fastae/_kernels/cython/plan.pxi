@@ -13,6 +13,7 @@
 cdef enum:
     TINY = 16
     BLOCK = 96                      # a multiple of every MR and NR; 36 KB of float32
+    WATCHES_A_SECOND = 25           # so that Ctrl-C is soon noticed
     LOSS_FEATURES = 24              # whose outputs stay in L1 for the loss; a multiple of every MR, and of the loss's 8
 
 cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, inputs i0 to i1
@@ -21,31 +22,78 @@ cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, in
     Py_ssize_t before               # weights in the rectangles before it
 
 cdef struct Block:                  # a member's own buffers, in which a block of many samples passes through the layers
-    Layer* layers                   # as the plan's, with x, y and kept of BLOCK_SAMPLES at most
+    Layer* layers                   # as the plan's, with x, y, kept and what a recipe needs, of BLOCK_SAMPLES at most
     Matrix target
+    Py_ssize_t s0, s1               # the samples that are in it
+    void* slopes                    # of the penalty kl by the code's outputs
+    double* sums
+    double* norms                   # of the first layer's rows of weights
+
+cdef struct Step:                   # one step; each member has its own
+    uint64_t number                 # from the first of the training on
+    Py_ssize_t start, rows          # order[start : start + rows]
+    double factor                   # of penalties
+    Rule rule
+
+cdef struct Entry:                  # an element of a sparse batch
+    Py_ssize_t sample
+    double value
 
 cdef struct Training:
-    Block* blocks                   # one for each member
+    Block* blocks                   # blocks_each for each member
+    int blocks_each
     bint is_double, is_target_input
     bint tiny                       # of few samples and of layers no wider than TINY
+    bint staged                     # samples pass in blocks, however few they are
+    bint unfused                    # the whole gradient is kept before an update
+    bint has_goal                   # the target lies apart from the input
+    bint copies_target              # it is the input before noise
     int n_layers, loss
     Layer* layers
     Py_ssize_t batch_size, n_rectangles, n_weights, widest
     Rectangle* rectangles
     char* weights
-    char* velocity                  # NULL without momentum
+    char* velocity                  # NULL where the optimiser has none
+    char* square
     char* gradients                 # flat, receive each step's gradients; or NULL
-    SGD sgd
+    Rule rule
     Matrix target_rows
     double* sample_loss             # (batch_size,)
+    double* sample_penalty
+    double* norms                   # (n_rectangles,) sums of squares of the gradient
+    Py_ssize_t* counts              # of targets, one for each member
     void* ones                      # (batch_size,)
+    void* weight_rows               # (batch_size,) of the samples
     bint* finite                    # one for each member
     Source x_source, target_source
     const cnp.int64_t* order        # or NULL: rows as they are
     Py_ssize_t first, last, done
     double total, total_before      # sum of loss times rows, to which the steps add
+    double penalty                  # the part of it that is penalties
+    uint64_t step_before
+    void* plan                      # the Plan, where it has somebody who watches; else NULL
+    bint stop                       # who watches has had enough
+    const double* schedule          # (steps, 3): lr, momentum, factor of penalties; or NULL
+    void* sample_weight             # of all rows, or NULL
+    uint64_t key                    # from here on a recipe, as recipe.py has it
+    int noise, code
+    double level
+    Py_ssize_t condition, top_k, accumulate
+    double* dropout                 # one for each layer
+    double l1, kl, rho, kl_weight, contractive, scale, clip_norm
+    bint gaussian, tied, missing, penalised
+    void* feature_weight
+    bint sparse, sparse_target      # the first layer's weights are turned; targets are put into zeros
+    Py_ssize_t most_values          # of a row
+    void* values                    # (batch_size, most_values) of the batch, with noise
+    void* places                    # for each member (n_in + 2,)
+    Entry* entries                  # for each member (batch_size * most_values,)
+    void* row_gradients             # for each member a row of the turned weights
+    Matrix squares                  # (n_out of the first layer, batch_size) f'(z)^2, for contractive
 
 
+include "stages.pxi"
+include "sparse.pxi"
 include "backward.pxi"
 
 
@@ -65,55 +113,175 @@ cdef Py_ssize_t first_rectangle(const Training* p, int member, int size) noexcep
     return q if member < size else p.n_rectangles
 
 
+cdef struct Watch:                  # when the watcher is called next
+    double called, looked           # seconds
+    Py_ssize_t interval, left       # steps from look to look at the clock, and until the next
+
+
+cdef inline double seconds() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return now.tv_sec + 1e-9 * now.tv_nsec
+
+
+cdef bint watched(Training* p, Watch* watch, Py_ssize_t rows) noexcept nogil:
+    """Calls the watcher, if it is time; whether it has had enough. Of a step that takes less than the clock, only some look at it."""
+    cdef double now
+    watch.left -= 1
+    if p.plan == NULL or watch.left > 0:
+        return False
+    now = seconds()
+    if now - watch.looked < 0.001:
+        watch.interval *= 2
+    elif now - watch.looked > 0.004 and watch.interval > 1:
+        watch.interval //= 2
+    watch.looked, watch.left = now, watch.interval
+    if now - watch.called < 1.0 / WATCHES_A_SECOND:
+        return False
+    watch.called = now
+    return call_watcher(p, rows)
+
+
+cdef bint call_watcher(Training* p, Py_ssize_t rows) noexcept with gil:
+    return (<Plan>p.plan).call_watcher(rows)
+
+
+cdef void begin(const Training* p, Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """The n-th step of a run, over order[start:]."""
+    step.number, step.start = p.step_before + n, start
+    step.rows = min(p.batch_size * p.accumulate, p.last - start)
+    step.factor, step.rule = 1, p.rule
+    if p.schedule != NULL:
+        step.rule.lr, step.rule.momentum, step.factor = p.schedule[3 * n], p.schedule[3 * n + 1], p.schedule[3 * n + 2]
+    correct_bias(&step.rule, step.number)
+
+
+cdef double divisor_of(const Training* p, const Step* step, Team* team, int member, real* _) noexcept nogil:
+    """What a step's sum of losses is divided by."""
+    cdef Py_ssize_t n_out = p.layers[p.n_layers - 1].n_out, start = step.start, end = step.start + step.rows, s, s1, found = 0, m
+    if p.scale > 0:
+        return step.rows / p.scale
+    if not p.missing or p.loss == HALF_SQUARED:
+        return loss_divisor(p.loss, step.rows, n_out)
+    while start < end:
+        part(min(p.batch_size, end - start), team, member, &s, &s1)
+        found += count_targets[real](p, start, s, s1, NULL)
+        start += p.batch_size
+    p.counts[member] = found
+    meet(team)
+    found = 0
+    for m in range(team.size):
+        found += p.counts[m]
+    meet(team)
+    return max(found, 1)
+
+
+cdef double pass_blocks(const Training* p, const Step* step, Py_ssize_t start, Py_ssize_t rows, real scale, Team* team, int member,
+                        real* space) noexcept nogil:
+    """Phase 1 of many samples, in blocks of their member's; the penalty that a whole batch has."""
+    cdef Py_ssize_t s, s1, size
+    cdef Block* blocks = p.blocks + member * p.blocks_each
+    cdef double penalty = 0
+    cdef int n = 0, b
+    part(rows, team, member, &s, &s1)
+    size = block_samples[real](s1 - s, p.widest, NULL)
+    if p.contractive != 0:
+        row_norms[real](p, blocks, NULL)
+    while s < s1:
+        blocks[n].s0, blocks[n].s1 = s, min(s + size, s1)
+        pass_up(p, step, &blocks[n], start, scale, space)
+        s += size
+        if p.kl == 0:
+            pass_down(p, step, &blocks[n], space)
+        else:
+            n += 1
+    if p.kl != 0:                       # its slopes need the means of the batch
+        meet(team)
+        penalty = mean_slopes[real](p, step, rows, blocks, NULL)
+        for b in range(n):
+            blocks[b].slopes = blocks[0].slopes
+            pass_down(p, step, &blocks[b], space)
+    return penalty
+
+
 cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real* _) noexcept nogil:
     """Steps over order[first:last], from the flat weights, which stay as they are. Returns where a step failed, or last."""
     cdef Py_ssize_t q0 = first_rectangle(p, member, team.size), q1 = first_rectangle(p, member + 1, team.size)
-    cdef Py_ssize_t start = p.first, rows, s, s1, block
-    cdef bint few
-    cdef double value, divisor, total = p.total_before
+    cdef Py_ssize_t start = p.first, end, batch, rows, n = 0
+    cdef bint few, finite
+    cdef double value, penalty, divisor, total = p.total_before, total_penalty = 0
     cdef real scale
-    cdef real room[2 * TILE_ELEMENTS + BLOCK + 64]
+    cdef real room[3 * TILE_ELEMENTS + BLOCK + 64]
     cdef real* space = <real*>align(room)
-    cdef real* dw = space + TILE_ELEMENTS           # a tile of gradients, or the biases of a rectangle
-    exchange_all[real](p, q0, q1, True, NULL)
+    cdef real* dw = space + TILE_ELEMENTS           # a tile of gradients, or the biases of a rectangle; another tile
+    cdef Step step
+    cdef Watch watch = Watch(seconds(), seconds(), 1, 1)
+    exchange_all[real](p, q0, q1, True, team, member, NULL)
     meet(team)
     while start < last:
-        rows = min(p.batch_size, last - start)
-        divisor = loss_divisor(p.loss, rows, p.layers[p.n_layers - 1].n_out)
+        begin(p, &step, start, n)
+        n += 1
+        divisor = divisor_of[real](p, &step, team, member, NULL)
         scale = <real>(1 / divisor)
-        few = rows < MANY
-        if p.tiny:
-            gather[real](p, start, 0, rows, NULL)
-            pass_tiny(p, rows, scale)
-        elif few:
-            pass_few(p, start, rows, scale, team, member, space)
-        else:
-            part(rows, team, member, &s, &s1)
-            block = block_samples[real](s1 - s, p.widest, NULL)
-            while s < s1:
-                pass_block(p, &p.blocks[member], start, s, min(s + block, s1), scale, space)
-                s += block
-        meet(team)
-        value = interleaved_sum(rows, p.sample_loss) / divisor
-        if not isfinite(value):
-            return start
-        p.finite[member] = learn_tiny[real](p, rows, NULL) if p.tiny else learn(p, rows, few, q0, q1, dw, space)
+        value, penalty, batch, end = 0, 0, start, start + step.rows
+        while True:
+            rows = min(p.batch_size, end - batch)
+            few = rows < MANY and not p.staged
+            if p.tiny:
+                gather[real](p, &step, batch, 0, rows, NULL)
+                pass_tiny(p, rows, scale)
+            elif few:
+                pass_few(p, &step, batch, rows, scale, team, member, space)
+            else:
+                penalty += pass_blocks(p, &step, batch, rows, scale, team, member, space) / step.rows
+            meet(team)
+            value += interleaved_sum(rows, p.sample_loss) / divisor
+            if p.penalised:
+                penalty += interleaved_sum(rows, p.sample_penalty) / step.rows
+            if not isfinite(value + penalty):
+                return start
+            if p.tiny:
+                finite = learn_tiny[real](p, &step, rows, NULL)
+            else:
+                finite = learn(p, &step, rows, few, batch == start, q0, q1, dw, space)
+                if p.sparse:
+                    finite &= sparse_learn[real](p, &step, batch, rows, team, member, NULL)
+            batch += rows
+            if batch == end:
+                break
+            meet(team)                  # before the next batch writes where this one is read
+        if p.unfused:
+            if p.clip_norm < HUGE_VAL:
+                measure[real](p, q0, q1, NULL)
+                meet(team)
+                step.rule.factor = clip_factor(p)
+            finite = apply[real](p, &step, q0, q1, NULL)
+        p.finite[member] = finite
+        if member == 0:
+            p.stop = watched(p, &watch, start - p.first)
         meet(team)
         if not all_true(p.finite, team.size):
+            p.stop = False
             return start
-        start += rows
-        total += value * rows
+        start = end
+        value += penalty
+        total += value * step.rows
+        total_penalty += penalty * step.rows
         if member == 0:
-            p.total = total
+            p.total, p.penalty = total, total_penalty
+        if p.stop:
+            break
     return start
 
 
 cdef void train(Training* p, Team* team, int member, real* _) noexcept nogil:
     cdef Py_ssize_t reached = steps[real](p, p.last, team, member, NULL)
-    if reached < p.last:                            # the weights are lost: take the good steps again, to the same bits
-        meet(team)
-        steps[real](p, reached, team, member, NULL)
-    exchange_all[real](p, first_rectangle(p, member, team.size), first_rectangle(p, member + 1, team.size), False, NULL)
+    cdef bint stopped = p.stop
+    meet(team)
+    if reached < p.last and not stopped:            # the weights are lost: take the good steps again, to the same bits
+        reached = steps[real](p, reached, team, member, NULL)
+    exchange_all[real](p, first_rectangle(p, member, team.size), first_rectangle(p, member + 1, team.size), False, team, member,
+                       NULL)
     if member == 0:
         p.done = reached - p.first
 
@@ -129,72 +297,115 @@ cdef void train_team(void* job, Team* team, int member) noexcept nogil:
 cdef class Plan:
     """Buffers and loops for training one network; the same as ``reference.Plan``, compiled."""
     cdef Training t
-    cdef object arrays                  # keeps weights and velocity alive
+    cdef object arrays                  # keeps them alive
     cdef Arena arena, block_arena
     cdef int members                    # for which block_arena has room
-    cdef bint busy
+    cdef bint busy, tiny, in_blocks
+    cdef Arena sparse_arena, sparse_work    # for sparse inputs; the first None until there was one
     cdef readonly Py_ssize_t batch_size
     cdef public int n_threads
     cdef public Py_ssize_t done
+    cdef readonly double penalty
+    cdef public object watch            # watch(rows, total), called now and then in a run, which ends where it raises; or None
+    cdef object recipe, error
 
-    def __cinit__(self, layers, cnp.ndarray weights, velocity, Py_ssize_t batch_size, int loss, int n_threads):
+    def __cinit__(self, layers, cnp.ndarray weights, velocity, Py_ssize_t batch_size, int loss, int n_threads, square=None,
+                  recipe=None):
         cdef Training* t = &self.t
         cdef Py_ssize_t n = len(layers), at = 0, P = len(weights)
-        cdef Layer* layer
-        cdef int l
         t.is_double = is_double(weights)
         t.n_layers, t.loss, t.batch_size, t.n_weights = n, check_loss(loss, t.is_double), batch_size, P
         t.weights = <char*>vector(weights, t.is_double, P)
         t.velocity = NULL if velocity is None else <char*>vector(velocity, t.is_double, P)
-        check_chain(layers)
+        t.square = NULL if square is None else <char*>vector(square, t.is_double, P)
+        if not layers:
+            raise ValueError("a network has at least one layer")
         if batch_size < 1:
             raise ValueError(f"a batch holds at least one row, got {batch_size}")
-        self.arrays = (weights, velocity)
+        for layer in layers:
+            check_activation(layer[2], t.is_double)
+        self.recipe = check(recipe, layers, loss)
+        self.set_recipe(layers)
+        self.arrays = (weights, velocity, square)
         self.batch_size, self.n_threads = batch_size, n_threads
         self.arena = Arena()
         self.arena.reserve(0)
         self.block_arena, self.members = Arena(), 0
+        self.sparse_arena, self.sparse_work = None, Arena()
         self.lay_out(layers)            # counts the bytes
         self.arena.reserve(self.arena.used)
         at = self.lay_out(layers)
         check_total(at, P)
         t.widest = max([max(n_in, n_out) for n_in, n_out, _, _ in layers])
 
+    cdef int set_recipe(self, layers) except -1:
+        """The recipe's numbers; what lies in memory comes with lay_out."""
+        cdef Training* t = &self.t
+        r = self.recipe
+        t.key, t.level, t.condition, t.top_k, t.accumulate = r.key, r.level, r.condition, r.top_k, r.accumulate
+        t.noise = 0 if r.noise is None else NOISES.index(r.noise) + 1
+        t.code, t.l1, t.kl, t.rho, t.kl_weight, t.contractive = r.code, r.l1, r.kl, r.rho, r.kl_weight, r.contractive
+        t.scale, t.clip_norm, t.gaussian, t.tied, t.missing = r.scale, r.clip_norm, r.gaussian, r.tied, r.missing
+        t.penalised = r.gaussian or r.l1 != 0 or r.contractive != 0
+        t.unfused, self.in_blocks = r.unfused, r.in_blocks or is_whole(t.loss)
+        t.feature_weight = NULL
+        if r.feature_weight is not None:
+            t.feature_weight = contiguous(r.feature_weight, t.is_double, 1, layers[t.n_layers - 1][1], 0)
+        self.tiny = t.batch_size < MANY and t.loss < OWN_LOSS and not self.in_blocks and not t.unfused and all(
+            n_in <= TINY and n_out <= TINY and activation < OWN_ACTIVATION for n_in, n_out, activation, _ in layers)
+        return 0
+
     cdef Py_ssize_t lay_out(self, layers) except -1:
         """Places of all buffers in the arena; the number of weights and biases."""
         cdef Training* t = &self.t
         cdef Arena arena = self.arena
-        cdef Py_ssize_t size = 8 if t.is_double else 4, at = 0, rows = t.batch_size, l, i
+        cdef Py_ssize_t size = 8 if t.is_double else 4, at = 0, rows = t.batch_size, few = min(rows, MANY), l, i
         cdef list rectangles = rectangles_of(layers)
+        cdef Matrix nothing = Matrix(NULL, 0)
         cdef Layer layer
         cdef Layer* kept = <Layer*>arena.take(t.n_layers * sizeof(Layer))
         cdef Matrix x_rows = self.matrix(arena, rows, layers[0][0])
+        cdef bint tied
         t.layers = kept
-        t.tiny = rows < MANY and t.loss < OWN_LOSS and all(
-            n_in <= TINY and n_out <= TINY and activation < OWN_ACTIVATION for n_in, n_out, activation, _ in layers)
         for l, (n_in, n_out, activation, has_bias) in enumerate(layers):
-            layer.n_in, layer.n_out, layer.activation = n_in, n_out, check_activation(activation, t.is_double)
+            tied = t.tied and l >= t.n_layers // 2
+            memset(&layer, 0, sizeof(layer))
+            layer.n_in, layer.n_out, layer.activation = n_in, n_out, activation
+            layer.width = n_out // 2 + t.condition if t.gaussian and l == t.code else n_out
             layer.weight_at = at
             at += n_in * n_out
             layer.bias_at = at if has_bias else -1
             at += n_out if has_bias else 0
-            layer.weight, layer.bias = self.matrix(arena, n_out, n_in), self.matrix(arena, 1, n_out).data
-            layer.velocity, layer.bias_velocity = Matrix(NULL, 0), NULL
+            layer.weight, layer.bias = nothing if tied else self.matrix(arena, n_out, n_in), self.matrix(arena, 1, n_out).data
+            layer.down, layer.across = layer.weight.stride, 1
+            if tied and kept != NULL:
+                layer.weight = kept[t.n_layers - 1 - l].weight
+                layer.down, layer.across = 1, layer.weight.stride
             if t.velocity != NULL:
-                layer.velocity, layer.bias_velocity = self.matrix(arena, n_out, n_in), self.matrix(arena, 1, n_out).data
-            layer.turned = layer.turned_velocity = Matrix(NULL, 0)
-            if t.tiny:
+                layer.velocity, layer.bias_velocity = self.state(arena, n_out, n_in, tied), self.matrix(arena, 1, n_out).data
+            if t.square != NULL:
+                layer.square, layer.bias_square = self.state(arena, n_out, n_in, tied), self.matrix(arena, 1, n_out).data
+            if t.unfused:
+                layer.gradient, layer.bias_gradient = self.state(arena, n_out, n_in, tied), self.matrix(arena, 1, n_out).data
+            if self.tiny:
                 layer.turned, layer.turned_velocity = self.matrix(arena, n_in, n_out), self.matrix(arena, n_in, n_out)
-            layer.x = layer.y = layer.kept = Matrix(NULL, 0)
-            layer.x_rows, layer.y_rows = x_rows, self.matrix(arena, rows if l < t.n_layers - 1 else min(rows, MANY), n_out)
-            layer.dz, layer.dz_rows = self.matrix(arena, n_out, rows), self.matrix(arena, min(rows, MANY), n_out)
+                layer.turned_square = nothing if t.square == NULL else self.matrix(arena, n_in, n_out)
+            layer.x_rows, layer.y_rows = x_rows, self.matrix(arena, rows if l < t.n_layers - 1 else few, layer.width)
+            layer.dz = self.matrix(arena, max(n_out, layer.width), rows)
+            layer.dz_rows = self.matrix(arena, rows if tied else few, n_out)
             layer.keeps_input = keeps_input(activation)
-            layer.kept_rows = self.matrix(arena, min(rows, MANY), n_out) if layer.keeps_input else layer.y_rows
+            layer.kept_rows = self.matrix(arena, few, n_out) if layer.keeps_input else layer.y_rows
             x_rows = layer.y_rows
             if kept != NULL:
                 kept[l] = layer
         t.target_rows = self.matrix(arena, rows, n_out)
+        t.squares = self.matrix(arena, layers[0][1], rows) if t.contractive != 0 else nothing
         t.sample_loss = <double*>arena.take((rows + LINE) * sizeof(double))
+        t.sample_penalty = <double*>arena.take((rows + LINE) * sizeof(double))
+        t.weight_rows = arena.take((rows + LINE) * sizeof(double))
+        t.dropout = <double*>arena.take(t.n_layers * sizeof(double))
+        for l in range(len(self.recipe.dropout) if kept != NULL else 0):
+            t.dropout[l] = self.recipe.dropout[l]
         t.ones = self.matrix(arena, 1, rows).data
         for i in range(rows if kept != NULL else 0):
             if t.is_double:
@@ -202,38 +413,130 @@ cdef class Plan:
             else:
                 (<float*>t.ones)[i] = 1
         t.finite = <bint*>arena.take(MAX_TEAM * sizeof(bint))
+        t.counts = <Py_ssize_t*>arena.take(MAX_TEAM * sizeof(Py_ssize_t))
         t.n_rectangles = len(rectangles)
         t.rectangles = <Rectangle*>arena.take(len(rectangles) * sizeof(Rectangle))
+        t.norms = <double*>arena.take(len(rectangles) * sizeof(double))
+        for q, (l, o0, o1, i0, i1) in enumerate(rectangles if kept != NULL else []):
+            t.rectangles[q] = Rectangle(l, o0, o1, i0, i1, 0)
         if kept != NULL:
-            before = 0
-            for q, (l, o0, o1, i0, i1) in enumerate(rectangles):
-                t.rectangles[q] = Rectangle(l, o0, o1, i0, i1, before)
-                before += (o1 - o0) * (i1 - i0)
+            self.share_out()
         return at
 
+    cdef int share_out(self) except -1:
+        """The weights before each rectangle, by which they are divided among the members."""
+        cdef Training* t = &self.t
+        cdef Py_ssize_t before = 0, n
+        cdef Rectangle* q
+        for n in range(t.n_rectangles):
+            q = &t.rectangles[n]
+            q.before = before
+            if t.layers[q.layer].across == 1 and not (t.sparse and q.layer == 0):
+                before += (q.o1 - q.o0) * (q.i1 - q.i0)
+        t.n_weights = before
+        return 0
+
+    cdef int set_sparse(self, x, target, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last, order) except -1:
+        """Whether the first layer works with a sparse input as it is, and room for that; else a batch's rows are filled up."""
+        cdef Training* t = &self.t
+        cdef Layer* layer = t.layers
+        cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out
+        cdef bint before = t.sparse
+        t.sparse = t.x_source.indices != NULL and t.noise in (0, MASKING, DROPOUT) and t.condition == 0 and not (
+            t.unfused or t.tied or t.missing or t.contractive != 0 or (t.gaussian and t.code == 0)
+            ) and 8 * x.nnz < rows * n_in and t.n_layers > 1
+        t.sparse_target = t.sparse and t.target_source.indices != NULL
+        if t.sparse != before:
+            self.share_out()
+            self.members = 0            # whose blocks have copies of the layers
+        if not t.sparse:
+            return 0
+        if self.sparse_arena is None:
+            self.sparse_arena = Arena()
+            for _ in range(2):          # counts the bytes, then takes them
+                layer.turned = self.matrix(self.sparse_arena, n_in, n_out)
+                layer.turned_velocity = self.matrix(self.sparse_arena, n_in if t.velocity != NULL else 1, n_out)
+                layer.turned_square = self.matrix(self.sparse_arena, n_in if t.square != NULL else 1, n_out)
+                layer.dz_rows = self.matrix(self.sparse_arena, t.batch_size, n_out)
+                if self.sparse_arena.block == NULL:
+                    self.sparse_arena.reserve(self.sparse_arena.used)
+            self.members = 0
+        t.most_values = max(1, int(np.diff(x.indptr).max()))
+        t.tiny, t.staged, t.has_goal, t.copies_target = False, True, True, False
+        return 0
+
+    cdef int reserve_sparse(self, int members) except -1:
+        """Room for the elements of a batch."""
+        cdef Training* t = &self.t
+        cdef Arena arena = self.sparse_work
+        cdef Py_ssize_t most = t.batch_size * t.most_values, m
+        cdef Matrix target
+        for fill in range(2):
+            t.values = arena.take(most * sizeof(double))
+            t.places = arena.take(members * (t.layers[0].n_in + 2) * sizeof(Py_ssize_t))
+            t.entries = <Entry*>arena.take(members * most * sizeof(Entry))
+            t.row_gradients = arena.take(members * (t.layers[0].n_out + 64) * sizeof(double))
+            if not fill:
+                arena.reserve(arena.used)
+        for m in range(members if t.sparse_target else 0):
+            target = t.blocks[m * t.blocks_each].target
+            memset(target.data, 0, t.layers[t.n_layers - 1].n_out * target.stride * (8 if t.is_double else 4))
+        return 0
+
+    cdef Matrix state(self, Arena arena, Py_ssize_t n_out, Py_ssize_t n_in, bint tied):
+        """As a layer's weights, of which a tied layer has none."""
+        return Matrix(NULL, 0) if tied else self.matrix(arena, n_out, n_in)
+
     cdef int lay_out_blocks(self, int members) except -1:
-        """Places of the members' own buffers."""
+        """Places of the members' own buffers. With the penalty kl, all blocks of a batch are kept at once."""
         cdef Training* t = &self.t
         cdef Arena arena = self.block_arena
-        cdef Block* blocks = <Block*>arena.take(members * sizeof(Block))
-        cdef Py_ssize_t samples = min(t.batch_size, BLOCK_SAMPLES)
+        cdef Py_ssize_t samples = min(t.batch_size, BLOCK_SAMPLES), code = t.layers[t.code if t.code >= 0 else 0].n_out
+        cdef Py_ssize_t n_first = t.layers[0].n_out
         cdef Layer* layers
         cdef Layer layer
         cdef Matrix x, target
+        cdef bint gated
+        cdef Block* blocks
+        t.blocks_each = 1 + ceil_div(ceil_div(t.batch_size, members) + LINE, 2 * LINE) if t.kl != 0 else 1
+        blocks = <Block*>arena.take(members * t.blocks_each * sizeof(Block))
         t.blocks = blocks
-        for m in range(members):
+        for m in range(members * t.blocks_each):
             layers = <Layer*>arena.take(t.n_layers * sizeof(Layer))
             x = self.matrix(arena, t.layers[0].n_in, samples)
             for l in range(t.n_layers):
                 layer = t.layers[l]
-                layer.x, layer.y = x, self.matrix(arena, layer.n_out, samples)
-                layer.kept = self.matrix(arena, layer.n_out, samples) if layer.keeps_input else layer.y
+                gated = t.dropout[l] > 0 or (t.top_k > 0 and l == t.code)
+                layer.x, layer.y = x, self.matrix(arena, layer.width, samples)
+                layer.kept = layer.value = layer.y
+                if gated or (t.gaussian and l == t.code):
+                    layer.kept = layer.value = self.matrix(arena, layer.n_out, samples)
+                if layer.keeps_input:
+                    layer.kept = self.matrix(arena, layer.n_out, samples)
+                if gated:
+                    layer.gate = self.matrix(arena, layer.n_out, samples)
+                if t.gaussian and l == t.code:
+                    layer.drawn = self.matrix(arena, layer.n_out // 2, samples)
                 x = layer.y
                 if blocks != NULL:
                     layers[l] = layer
             target = self.matrix(arena, layer.n_out, samples)
             if blocks != NULL:
-                blocks[m] = Block(layers, target)
+                blocks[m] = Block(layers, target, 0, 0, NULL, NULL, NULL)
+            if t.kl != 0 and m % t.blocks_each == 0:
+                self.room(arena, code, blocks, m, 0)
+            if t.contractive != 0:
+                self.room(arena, n_first, blocks, m, 1)
+        return 0
+
+    cdef int room(self, Arena arena, Py_ssize_t n, Block* blocks, Py_ssize_t m, bint of_norms) except -1:
+        """Numbers that a member computes once in a batch."""
+        cdef void* first = arena.take(n * sizeof(double))
+        cdef void* second = arena.take(n * sizeof(double))
+        if blocks != NULL and of_norms:
+            blocks[m].norms = <double*>first
+        elif blocks != NULL:
+            blocks[m].slopes, blocks[m].sums = first, <double*>second
         return 0
 
     cdef Matrix matrix(self, Arena arena, Py_ssize_t rows, Py_ssize_t n):
@@ -242,41 +545,77 @@ cdef class Plan:
         cdef Py_ssize_t size = 8 if self.t.is_double else 4, lines = ceil_div(n * size, 64) | 1
         return Matrix(arena.take(ceil_div(rows, LINE) * LINE * lines * 64), lines * 64 // size)
 
-    def run(self, cnp.ndarray x, cnp.ndarray target, order, Py_ssize_t first, Py_ssize_t last, sgd, gradients=None,
-            double total=0):
-        """Steps over the rows order[first:last]; see README.md."""
+    cdef int set_run(self, x, target, order, Py_ssize_t first, Py_ssize_t last, optimizer, gradients, schedule,
+                     sample_weight) except -1:
+        """The arguments of a run, checked."""
         cdef Training* t = &self.t
-        cdef Py_ssize_t n = len(x)
-        if self.busy:                   # the GIL guards this; without it below, another thread may come here
-            raise RuntimeError("this plan is running in another thread; each thread needs a trainer and a model of its own")
-        t.x_source, t.target_source = source_of(x), source_of(target)
+        cdef Py_ssize_t n, n_target, width, target_width, n_out = t.layers[t.n_layers - 1].n_out, steps
         t.is_target_input = target is x
-        widths = cnp.PyArray_DIM(x, 1), cnp.PyArray_DIM(target, 1)
-        if widths != (t.layers[0].n_in, t.layers[t.n_layers - 1].n_out) or len(target) != n:
-            raise ValueError(f"x and target of shapes {(<object>x).shape} and {(<object>target).shape} do not fit the plan")
+        t.x_source, t.target_source = source_of(x, &n, &width), source_of(target, &n_target, &target_width)
+        if t.is_target_input:
+            target_width -= t.condition
+        if (width, target_width) != (t.layers[0].n_in, n_out) or n_target != n:
+            raise ValueError(f"x and target of shapes {x.shape} and {target.shape} do not fit the plan")
         if not 0 <= first <= last <= (n if order is None else len(order)):
             raise ValueError(f"rows {first} to {last} are not in the data")
         t.order = NULL if order is None else rows_of(order, first, last, n)
-        t.gradients = NULL if gradients is None else <char*>vector(gradients, t.is_double, t.n_weights)
-        lr, momentum, nesterov, weight_decay = sgd
-        if momentum != 0 and t.velocity == NULL:
-            raise ValueError(f"momentum {momentum} needs a plan with a velocity")
-        t.sgd = SGD(lr, momentum, weight_decay, nesterov)
-        t.first, t.last, t.done, t.total, t.total_before = first, last, 0, total, total
+        t.gradients = NULL if gradients is None else <char*>vector(gradients, t.is_double, len(self.arrays[0]))
+        t.rule = rule_of(optimizer)
+        t.rule.bound = self.recipe.clip_value
+        steps = ceil_div(last - first, t.batch_size * t.accumulate)
+        t.schedule = NULL
+        if schedule is not None:
+            t.schedule = <const double*>contiguous(schedule, True, 2, steps, 3)
+        if t.velocity == NULL and (keeps_velocity(&t.rule) or schedule is not None and (schedule[:, 1] != 0).any()):
+            raise ValueError(f"momentum {t.rule.momentum} needs a plan with a velocity")
+        if t.square == NULL and t.rule.kind != RULE_SGD:
+            raise ValueError("this optimiser needs a plan with a square")
+        t.sample_weight = NULL
+        if sample_weight is not None:
+            t.sample_weight = contiguous(sample_weight, t.is_double, 1, n, 0)
+        t.tiny, t.staged = self.tiny and sample_weight is None, self.in_blocks or sample_weight is not None
+        t.copies_target = t.is_target_input and (t.missing or t.noise not in (0, BINARIZE))
+        t.has_goal = t.copies_target or not t.is_target_input
+        self.set_sparse(x, target, n, first, last, order)
+        return 0
+
+    cdef bint call_watcher(self, Py_ssize_t rows) noexcept:
+        """Whether the run is to end."""
+        try:
+            self.watch(rows, self.t.total)
+        except BaseException as error:
+            self.error = error
+            return True
+        return False
+
+    def run(self, x, target, order, Py_ssize_t first, Py_ssize_t last, optimizer, gradients=None, double total=0.0,
+            uint64_t step=0, schedule=None, sample_weight=None):
+        """Steps over the rows order[first:last]; see README.md."""
+        cdef Training* t = &self.t
+        if self.busy:                   # the GIL guards this; without it below, another thread may come here
+            raise RuntimeError("this plan is running in another thread; each thread needs a trainer and a model of its own")
+        self.set_run(x, target, order, first, last, optimizer, gradients, schedule, sample_weight)
+        t.first, t.last, t.done, t.total, t.total_before, t.penalty = first, last, 0, total, total, 0
+        t.step_before, t.stop, t.plan, self.error = step, False, NULL if self.watch is None else <void*>self, None
         # A barrier takes some tenths of a microsecond, waking the other threads for the run some tens.
-        cdef double step = 6.0 * t.n_weights * min(t.batch_size, last - first), run = 6.0 * t.n_weights * (last - first)
-        cdef int n_threads = 1 if t.tiny else team_size(run, team_size(8 * step, self.n_threads))
-        if n_threads > self.members and t.batch_size >= MANY:
+        cdef double work = 6.0 * t.n_weights * min(t.batch_size, last - first), run = 6.0 * t.n_weights * (last - first)
+        cdef int n_threads = 1 if t.tiny else team_size(run, team_size(8 * work, self.n_threads))
+        if n_threads > self.members and (t.batch_size >= MANY or t.staged):
             self.block_arena, self.members = Arena(), 0         # none, should there be no memory
             self.lay_out_blocks(n_threads)      # counts the bytes
             self.block_arena.reserve(self.block_arena.used)
             self.lay_out_blocks(n_threads)
             self.members = n_threads
+        if t.sparse:
+            self.reserve_sparse(n_threads)
         self.busy = True
         with nogil:
             run_team(train_team, t, n_threads)
         self.busy = False
-        self.done = t.done
+        self.done, self.penalty = t.done, t.penalty
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
         return t.done, t.total
 
 

@@ -4,6 +4,7 @@
 #include "transpose.h"
 #include "dots.h"
 #include "elementwise.h"
+#include "stages.h"
 #include "tiny.h"
 
 #undef REAL

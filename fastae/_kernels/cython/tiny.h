@@ -58,14 +58,15 @@ static void N(tiny_pass)(const Layer *layer, int n_layers, int loss, ptrdiff_t s
 
 /* w := w less the update for the gradient, the sum over samples of left[.][r] right[.][c]; returns 0, or NaN where a weight is not
  * finite. Without left: of right alone. */
-INLINE vec N(tiny_update)(N(Rates) rates, int plain, ptrdiff_t samples, const Matrix *left, ptrdiff_t rows, const Matrix *right,
-                          ptrdiff_t columns, const Matrix *w, const Matrix *v, REAL *gradients)
+INLINE vec N(tiny_update)(N(Rates) rates, const Rule *rule, int plain, ptrdiff_t samples, const Matrix *left, ptrdiff_t rows,
+                          const Matrix *right, ptrdiff_t columns, const Matrix *w, const Matrix *v, const Matrix *q, REAL *gradients)
 {
     vec zeros = {0};
+    const int clips = !plain && rule->bound < HUGE_VAL;
     for (ptrdiff_t j = 0; j < columns; j += LANES) {
         const REAL *a = left ? left->data : NULL, *b = (const REAL *)right->data + j;
         const ptrdiff_t lda = left ? left->stride : 0, ldb = right->stride, ldw = w->stride;
-        REAL *weight = (REAL *)w->data + j, *velocity = (REAL *)v->data + j;
+        REAL *weight = (REAL *)w->data + j, *velocity = (REAL *)v->data + j, *square = (REAL *)q->data + j;
         for (ptrdiff_t r = 0; r < rows; r++) {
             vec g = a ? N(load)(b) * a[r] : N(load)(b);
             for (ptrdiff_t s = 1; s < samples; s++) g += a ? N(load)(b + s * ldb) * a[s * lda + r] : N(load)(b + s * ldb);
@@ -73,9 +74,19 @@ INLINE vec N(tiny_update)(N(Rates) rates, int plain, ptrdiff_t samples, const Ma
             vec now;
             if (plain) now = N(load)(weight + r * ldw) - rates.lr * g;
             else {
-                vec u = N(load)(velocity + r * ldw);
-                now = N(sgd_of)(rates, N(load)(weight + r * ldw), &u, g);
-                if (rates.momentum != 0) N(store)(velocity + r * ldw, u);
+                vec u = {0}, t = {0};
+                if (clips) {
+                    const vec bound = N(splat)((REAL)rule->bound);
+                    g = N(select_)(g > bound, bound, N(select_)(g < -bound, -bound, g));
+                }
+                if (N(moves)(rates)) u = N(load)(velocity + r * ldw);
+                if (rates.kind != RULE_SGD) t = N(load)(square + r * ldw);
+                now = N(updated)(rates, N(load)(weight + r * ldw), &u, &t, g);
+                if (N(moves)(rates)) N(store)(velocity + r * ldw, u);
+                if (rates.kind != RULE_SGD) {
+                    N(store)(square + r * ldw, t);
+                    zeros += t * 0;
+                }
             }
             N(store)(weight + r * ldw, now);
             zeros += now * 0;
@@ -84,30 +95,31 @@ INLINE vec N(tiny_update)(N(Rates) rates, int plain, ptrdiff_t samples, const Ma
     return zeros;
 }
 
-INLINE vec N(tiny_learn_rates)(const Layer *layer, int n_layers, N(Rates) rates, int plain, ptrdiff_t samples, REAL *gradients)
+INLINE vec N(tiny_learn_rates)(const Layer *layer, int n_layers, N(Rates) rates, const Rule *rule, int plain, ptrdiff_t samples,
+                               REAL *gradients)
 {
     vec zeros = {0};
     for (const Layer *a = layer; a < layer + n_layers; a++) {
-        const Matrix bias = {a->bias, 0}, velocity = {plain ? NULL : a->bias_velocity, 0};
-        zeros += N(tiny_update)(rates, plain, samples, &a->dz_rows, a->n_out, &a->x_rows, a->n_in, &a->weight, &a->velocity,
-                                gradients ? gradients + a->weight_at : NULL);
-        zeros += N(tiny_update)(rates, plain, samples, &a->x_rows, a->n_in, &a->dz_rows, a->n_out, &a->turned,
-                                &a->turned_velocity, NULL);
+        const Matrix bias = {a->bias, 0}, velocity = {plain ? NULL : a->bias_velocity, 0}, square = {a->bias_square, 0};
+        zeros += N(tiny_update)(rates, rule, plain, samples, &a->dz_rows, a->n_out, &a->x_rows, a->n_in, &a->weight,
+                                &a->velocity, &a->square, gradients ? gradients + a->weight_at : NULL);
+        zeros += N(tiny_update)(rates, rule, plain, samples, &a->x_rows, a->n_in, &a->dz_rows, a->n_out, &a->turned,
+                                &a->turned_velocity, &a->turned_square, NULL);
         if (a->bias_at >= 0)
-            zeros += N(tiny_update)(rates, plain, samples, NULL, 1, &a->dz_rows, a->n_out, &bias, &velocity,
+            zeros += N(tiny_update)(rates, rule, plain, samples, NULL, 1, &a->dz_rows, a->n_out, &bias, &velocity, &square,
                                     gradients ? gradients + a->bias_at : NULL);
     }
     return zeros;
 }
 
 /* Gradients by the weights, and their update; whether all are finite after it. */
-static int N(tiny_learn)(const Layer *layer, int n_layers, const SGD *sgd, ptrdiff_t samples, REAL *gradients)
+static int N(tiny_learn)(const Layer *layer, int n_layers, const Rule *rule, ptrdiff_t samples, REAL *gradients)
 {
-    const N(Rates) rates = N(rates)(sgd);
-    const int plain = rates.momentum == 0 && rates.decay == 0;
+    const N(Rates) rates = N(rates)(rule);
+    const int plain = N(is_plain)(rates) && rule->bound == HUGE_VAL;
     if (plain && samples == 1 && !gradients) /* much shorter code, for what is most common */
-        return N(all_zero)(N(tiny_learn_rates)(layer, n_layers, rates, 1, 1, NULL));
-    return N(all_zero)(plain ? N(tiny_learn_rates)(layer, n_layers, rates, 1, samples, gradients)
-                             : N(tiny_learn_rates)(layer, n_layers, rates, 0, samples, gradients));
+        return N(all_zero)(N(tiny_learn_rates)(layer, n_layers, rates, rule, 1, 1, NULL));
+    return N(all_zero)(plain ? N(tiny_learn_rates)(layer, n_layers, rates, rule, 1, samples, gradients)
+                             : N(tiny_learn_rates)(layer, n_layers, rates, rule, 0, samples, gradients));
 }
 #undef ROW

@@ -75,6 +75,21 @@ INLINE int N(all_zero)(vec x)
     return zero[0] != 0;
 #endif
 }
+INLINE vec N(square_root)(vec x)
+{
+#if defined(__AVX512F__) && defined(REAL_IS_FLOAT)
+    return (vec)_mm512_sqrt_ps((__m512)x);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_sqrt_pd((__m512d)x);
+#elif defined(__AVX2__) && defined(REAL_IS_FLOAT)
+    return (vec)_mm256_sqrt_ps((__m256)x);
+#elif defined(__AVX2__)
+    return (vec)_mm256_sqrt_pd((__m256d)x);
+#else
+    for (int l = 0; l < LANES; l++) x[l] = (REAL)(REAL_BYTES == 4 ? __builtin_sqrtf((float)x[l]) : __builtin_sqrt(x[l]));
+    return x;
+#endif
+}
 INLINE vec N(absolute)(vec x) { return (vec)((ivec)x & ~((ivec)N(splat)((REAL)-0.0))); }
 INLINE vec N(copy_sign)(vec magnitude, vec sign)
 {
