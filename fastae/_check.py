@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,13 @@ def real_number(value: Any, argument: str, low: float, high: float, takes: str) 
     return float(value)
 
 
+def choice(value: Any, argument: str, names: Sequence[str]) -> str:
+    """One of some names."""
+    if not isinstance(value, str) or value not in names:
+        raise ValueError(f"{argument} takes one of {', '.join(map(repr, names))}; got {value!r}")
+    return value
+
+
 def samples(value: Any, argument: str, width: int) -> Array:
     """A matrix (samples, width) of float32, float64 or uint8 as it is, not copied; NaN and infinity are not looked for."""
     if type(value) is np.ndarray and value.dtype in _SOURCES and value.ndim == 2 and value.flags.aligned:
@@ -80,10 +88,11 @@ def samples(value: Any, argument: str, width: int) -> Array:
     return x
 
 
-def finite(x: Array, argument: str, dtype: np.dtype[Any] | None = None, first_row: int = 0) -> Array:
+def finite(x: Array, argument: str, dtype: np.dtype[Any] | None = None, first_row: int = 0, missing: bool = False) -> Array:
     """x, after a look at every element, in blocks, so that a memory-mapped array stays on disk.
 
-    The elements must be finite in dtype (default: x's own). x may be a part of the argument, from ``first_row`` on.
+    The elements must be finite in dtype (default: x's own), or NaN where they may be missing. x may be a part of the argument,
+    from ``first_row`` on.
     """
     dtype = dtype or x.dtype
     if x.dtype != np.uint8:
@@ -91,10 +100,11 @@ def finite(x: Array, argument: str, dtype: np.dtype[Any] | None = None, first_ro
             with np.errstate(over="ignore", invalid="ignore"):
                 block = x[start : start + _ROWS].astype(dtype, copy=False)
                 suspect = not np.isfinite(np.sum(block))  # a finite sum has finite terms
-            if suspect and not (ok := np.isfinite(block)).all():
+            if suspect and not (ok := np.isfinite(block) | (missing & np.isnan(block))).all():
                 row, column = np.argwhere(~ok)[0]
                 given, place = x[start + row, column], f"the first in row {first_row + start + row}, column {column}"
                 what = f"numbers too large for {dtype.name}, as {given:g}" if np.isfinite(given) else "NaN or infinity"
+                what = "infinity" if missing and np.isinf(given) else what
                 raise ValueError(f"{argument} has {what}, {place}; finite numbers are needed")
     return x
 
@@ -104,10 +114,10 @@ def between(x: Array, low: float, high: float, argument: str, loss_name: str) ->
     if x.dtype != np.uint8:
         for start in range(0, len(x), _ROWS):
             block = x[start : start + _ROWS]
-            if block.min() < low or block.max() > high:
+            if np.any(block < low) or np.any(block > high):  # of NaN, which may be missing values, neither
                 takes = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
                 raise ValueError(
-                    f"{argument} of loss {loss_name!r} takes values {takes}, got {block.min():g} to {block.max():g}; "
+                    f"{argument} of loss {loss_name!r} takes values {takes}, got {np.nanmin(block):g} to {np.nanmax(block):g}; "
                     "scale it, or use loss 'mse'"
                 )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from . import _check
 from ._check import Array
+from ._kernels.recipe import Recipe
 from .functions import Own, resolve
 from .layers import BLOCK, Linear, Network, Sequential, generator
 
@@ -36,6 +37,12 @@ class Autoencoder(Network):
         Distribution of the initial weights; see :class:`fastae.Linear`.
     encoder, decoder : Sequential
         In place of all the above: networks made by hand. They become parts of this one.
+    tied : bool
+        The decoder has the encoder's weights, transposed, and biases of its own. Both halves' arrays hold them; where they were
+        written to by hand, the encoder's count.
+    dropout : float or sequence of float
+        Probability that training sets an output of a hidden layer to 0, and divides those that stay by what is left of 1
+        (Srivastava et al., JMLR 2014); of all layers but the last, or one number for each of them.
 
     Attributes
     ----------
@@ -51,6 +58,16 @@ class Autoencoder(Network):
     (5, 8)
     """
 
+    kinds: ClassVar[dict[str, type[Autoencoder]]] = {}  # all models by the name that a saved file has
+    _settings: ClassVar[tuple[str, ...]] = (
+        "tied",
+        "dropout",
+    )  # arguments kept as attributes, beside the halves
+
+    def __init_subclass__(cls, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        Autoencoder.kinds[cls.__name__] = cls
+
     def __init__(
         self,
         sizes: Sequence[int] | Array | None = None,
@@ -65,9 +82,11 @@ class Autoencoder(Network):
         *,
         encoder: Sequential | None = None,
         decoder: Sequential | None = None,
+        tied: bool = False,
+        dropout: float | Sequence[float] = 0.0,
     ) -> None:
         if (sizes is None) == (encoder is None) or (encoder is None) != (decoder is None):
-            raise TypeError("Autoencoder takes sizes, or both encoder and decoder")
+            raise TypeError(f"{type(self).__name__} takes sizes, or both encoder and decoder")
         others = (activation, latent_activation, output_activation, bias, dtype, seed, backend, init)
         if sizes is None and others != ("relu", "identity", "sigmoid", True, "float32", None, None, None):
             raise TypeError(
@@ -94,16 +113,70 @@ class Autoencoder(Network):
                     )
                 )
 
-            encoder, decoder = half(widths, latent_activation), half(widths[::-1], output_activation)
+            up, down = self._widths(widths)
+            encoder, decoder = half(up, latent_activation), half(down, output_activation)
         if not isinstance(encoder, Sequential) or not isinstance(decoder, Sequential):
             raise TypeError(f"encoder and decoder take a Sequential, got {type(encoder).__name__} and {type(decoder).__name__}")
-        if encoder.n_out != decoder.n_in:
-            raise ValueError(f"the decoder takes a code of {decoder.n_in} features, the encoder gives {encoder.n_out}")
+        if self._passes(encoder.n_out) != decoder.n_in:
+            raise ValueError(
+                f"the decoder takes a code of {decoder.n_in} features, the encoder gives {self._passes(encoder.n_out)}"
+            )
         if encoder.part or decoder.part:
             raise ValueError("encoder and decoder belong to another autoencoder; give copies made by copy.deepcopy")
         self._encoder, self._decoder = encoder, decoder
         self._own([*encoder, *decoder])
         encoder.part = decoder.part = True
+        self.tied = bool(tied)
+        if self.tied:
+            self._tie()
+        self.dropout = self._probabilities(dropout)
+
+    def _widths(self, sizes: list[int]) -> tuple[list[int], list[int]]:
+        """Of the encoder's layers and of the decoder's."""
+        return sizes, sizes[::-1]
+
+    def _passes(self, n: int) -> int:
+        """Features that the decoder takes where the encoder gives n."""
+        return n
+
+    def _tie(self) -> None:
+        shapes = [layer.weight.shape for layer in self.layers]
+        if shapes != [shape[::-1] for shape in reversed(shapes)]:
+            raise ValueError(f"tied takes a decoder that mirrors the encoder; the layers' weights are {shapes}")
+        for below, above in self._tied_layers():
+            above.weight[...] = below.weight.T
+
+    def _tied_layers(self) -> Iterator[tuple[Linear, Linear]]:
+        return zip(self.encoder, reversed(self.decoder.layers), strict=True)
+
+    def _probabilities(self, dropout: Any) -> float | tuple[float, ...]:
+        takes, layers = "a probability 0 <= p < 1, or one for each layer but the last", len(self.layers) - 1
+        if not isinstance(dropout, (list, tuple, np.ndarray)):
+            return _check.real_number(dropout, "dropout", 0, 1, takes)
+        if len(dropout) != layers:
+            raise ValueError(f"dropout takes {takes}, here {layers}; got {len(dropout)}")
+        return tuple(_check.real_number(p, "dropout", 0, 1, takes) for p in dropout)
+
+    def recipe(self) -> Recipe:
+        """What a training step of this model does besides; the trainer adds what is its own, as the key."""
+        dropout = self.dropout if isinstance(self.dropout, tuple) else (self.dropout,) * (len(self.layers) - 1)
+        return Recipe(tied=self.tied, dropout=dropout if any(dropout) else ())
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments that made this model, without those that made its halves."""
+        return {name: getattr(self, name) for name in self._settings}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Copy weights and biases from arrays of the same names and shapes; all or none of them."""
+        before = self.parameters.copy()
+        super().load_state_dict(state)
+        for number, (below, above) in enumerate(self._tied_layers() if self.tied else ()):
+            if not np.array_equal(above.weight, below.weight.T):
+                self.parameters[...] = before
+                raise ValueError(
+                    f"state takes the same weights in both halves of a tied model; encoder.{number}.weight and "
+                    f"decoder.{len(self.decoder) - 1 - number}.weight are not each other's transposes"
+                )
 
     def _bind(self, parameters: Array, gradients: Array) -> None:
         self._parameters, self._gradients, self._inference = parameters, gradients, None
@@ -163,7 +236,7 @@ class Autoencoder(Network):
         errors = np.empty(len(x))
         for start in range(0, len(x), BLOCK):
             block = _check.converted(x[start : start + BLOCK], self.dtype, "x", first_row=start)
-            difference = self.infer(block, "x", n_threads=n_threads) - block
+            difference = self.reconstruct(block, n_threads=n_threads) - block
             errors[start : start + len(block)] = np.einsum("ij,ij->i", difference, difference, dtype=np.float64)
         return errors / self.n_in
 
@@ -174,11 +247,17 @@ class Autoencoder(Network):
         save(self, path)
 
     def __repr__(self) -> str:
-        return f"Autoencoder(encoder={self.encoder!r}, decoder={self.decoder!r})"
+        settings = "".join(f", {name}={value!r}" for name, value in self.settings().items())
+        return f"{type(self).__name__}(encoder={self.encoder!r}, decoder={self.decoder!r}{settings})"
 
     def __reduce__(self) -> Any:
-        return _rebuilt, (self.encoder.__reduce__()[1], self.decoder.__reduce__()[1])
+        return _rebuilt, (type(self), self.encoder.__reduce__()[1], self.decoder.__reduce__()[1], self.settings())
 
 
-def _rebuilt(encoder: tuple[Linear, ...], decoder: tuple[Linear, ...]) -> Autoencoder:
-    return Autoencoder(encoder=Sequential(*encoder), decoder=Sequential(*decoder))
+Autoencoder.kinds["Autoencoder"] = Autoencoder
+
+
+def _rebuilt(
+    kind: type[Autoencoder], encoder: tuple[Linear, ...], decoder: tuple[Linear, ...], settings: dict[str, Any]
+) -> Autoencoder:
+    return kind(encoder=Sequential(*encoder), decoder=Sequential(*decoder), **settings)

@@ -220,9 +220,6 @@ class Network:
         _assign(self._gradients, value, "gradients")
 
     def _own(self, layers: list[Linear]) -> None:
-        for number, (layer, following) in enumerate(pairwise(layers)):
-            if layer.n_out != following.n_in:
-                raise ValueError(f"layer {number + 1} takes {following.n_in} features, but layer {number} gives {layer.n_out}")
         first = layers[0]
         if len({id(layer) for layer in layers}) < len(layers):
             raise ValueError("a layer belongs to one place in one network; give copy.deepcopy(layer) to another")
@@ -333,6 +330,9 @@ class Sequential(Network):
             raise TypeError(
                 f"Sequential takes at least one Linear, got {', '.join(type(a).__name__ for a in layers) or 'none'}"
             )
+        for number, (layer, following) in enumerate(pairwise(layers)):
+            if layer.n_out != following.n_in:
+                raise ValueError(f"layer {number + 1} takes {following.n_in} features, but layer {number} gives {layer.n_out}")
         if any(layer.owned for layer in layers):
             raise ValueError("a layer belongs to one place in one network; give copy.deepcopy(layer) to another")
         self._own(list(layers))

@@ -33,8 +33,12 @@ def save(model: Autoencoder, path: str | os.PathLike[str]) -> None:
 
     if not isinstance(model, Autoencoder):
         raise TypeError(f"model takes an Autoencoder, got {type(model).__name__}")
+    if Autoencoder.kinds.get(type(model).__name__) is not type(model):
+        raise ValueError(f"model is of a class {type(model).__name__!r}, by which load does not find it, but another or none")
     config = {
         "format": _FORMAT,
+        "model": type(model).__name__,
+        "settings": model.settings(),
         "encoder": [layer.config() for layer in model.encoder],
         "decoder": [layer.config() for layer in model.decoder],
     }
@@ -75,7 +79,7 @@ def load(path: str | os.PathLike[str], backend: str | None = None) -> Autoencode
             shapes = {name: (kind.get_dtype(), tuple(kind.get_shape())) for name, kind in kinds.items()}
             if _KEY not in metadata:
                 raise ValueError("it is a safetensors file, but not a model of fastae")
-            halves = _configuration(metadata[_KEY], shapes)
+            kind, settings, halves = _configuration(metadata[_KEY], shapes)
             own = next((a for half in halves for a in _activations(half) if not known("activation", a)), None)
             state = {name: file.get_tensor(name) for name in shapes}
         if own is not None:
@@ -84,7 +88,7 @@ def load(path: str | os.PathLike[str], backend: str | None = None) -> Autoencode
                 f"fastae.activation(..., name={own!r})"
             )
         encoder, decoder = (Sequential(*(Linear(**layer, seed=0, backend=backend) for layer in half)) for half in halves)
-        model = Autoencoder(encoder=encoder, decoder=decoder)
+        model = kind(encoder=encoder, decoder=decoder, **settings)
         model.load_state_dict(state)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file, or is cut short: {error}") from error
@@ -97,11 +101,19 @@ def _activations(half: list[dict[str, Any]]) -> list[str]:
     return [layer["activation"] for layer in half]
 
 
-def _configuration(text: str, found: dict[str, tuple[str, tuple[int, ...]]]) -> list[list[dict[str, Any]]]:
-    """Constructor arguments of both halves' layers, after a look at whether the arrays fit: before anything is allocated."""
+def _configuration(
+    text: str, found: dict[str, tuple[str, tuple[int, ...]]]
+) -> tuple[type[Autoencoder], dict[str, Any], list[list[dict[str, Any]]]]:
+    """The class, its settings, and the arguments of both halves' layers, after a look at whether the arrays fit: before
+    anything is allocated. Old files name no class."""
     config = json.loads(text)
     if config["format"] != _FORMAT:
         raise ValueError(f"its format is {config['format']!r}; this version reads {_FORMAT}")
+    kind, settings = config.get("model", "Autoencoder"), config.get("settings", {})
+    if kind not in Autoencoder.kinds:
+        raise ValueError(
+            f"it is a {kind!r}, which is none of {', '.join(Autoencoder.kinds)}; import or define its class before"
+        )
     halves = [config["encoder"], config["decoder"]]
     expected: dict[str, tuple[str, tuple[int, ...]]] = {}
     for part, half in zip(("encoder", "decoder"), halves, strict=True):
@@ -113,7 +125,7 @@ def _configuration(text: str, found: dict[str, tuple[str, tuple[int, ...]]]) -> 
     for name in expected.keys() | found.keys():
         if expected.get(name) != found.get(name):
             raise ValueError(f"{name} is {found.get(name, 'missing')}, its configuration says {expected.get(name, 'nothing')}")
-    return halves
+    return Autoencoder.kinds[kind], settings, halves
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import _check
 from ._check import Array
+from ._kernels.recipe import Recipe
 from .functions import Own, resolve
 from .layers import BLOCK, Network, generator
 from .optim import Optimizer
@@ -184,8 +185,7 @@ class Trainer:
         rule = self._optimizer.hyperparameters()
         done, total = plan.run(x, target, None, 0, len(x), rule, self.model.gradients, 0.0, self.steps)
         if done < len(x):
-            _check.finite(x, "x", self.model.dtype)
-            _check.finite(target, "target", self.model.dtype)
+            self._check_values(x, target, "x", "target")
             raise DivergenceError(self.steps)
         self.steps += 1
         return float(total) / len(x)
@@ -338,7 +338,7 @@ class Trainer:
     def _data(self, x: Any, target: Any, x_name: str = "x", target_name: str = "target") -> tuple[Array, Array]:
         checked = _check.samples(x, x_name, self.model.n_in)
         if target is None or target is x:
-            if self.model.n_in != self.model.n_out:
+            if self.model.n_in - (self.model.recipe() or Recipe()).condition != self.model.n_out:
                 raise ValueError(
                     f"{target_name} is needed: the model takes {self.model.n_in} features and gives {self.model.n_out}"
                 )
@@ -349,11 +349,14 @@ class Trainer:
         return checked, goal
 
     def _check_values(self, x: Array, target: Array, x_name: str, target_name: str) -> None:
-        _check.finite(x, x_name, self.model.dtype)
+        missing = (self.model.recipe() or Recipe()).missing
+        _check.finite(x, x_name, self.model.dtype, missing=missing)
         if target is not x:
-            _check.finite(target, target_name, self.model.dtype)
+            _check.finite(target, target_name, self.model.dtype, missing=missing)
         if self._loss_name in _TARGETS:
-            _check.between(target, *_TARGETS[self.loss], x_name if target is x else target_name, self.loss)
+            _check.between(
+                target[:, : self.model.n_out], *_TARGETS[self.loss], x_name if target is x else target_name, self.loss
+            )
 
     def _validation(self, data: Any) -> tuple[Array, Array] | None:
         if data is None:
