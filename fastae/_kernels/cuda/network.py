@@ -106,7 +106,7 @@ class Plan:
                     reached, after = self._steps_over(x, target, order, first, reached, sgd, keep, total)
                 if reached > first:
                     self._download(momentum != 0, gradients)
-                self.done = reached - first
+                self.done, self.total = reached - first, after
         except BaseException:  # Ctrl-C: the host's weights are those before the run, the device's are not
             self._spoil()
             raise

@@ -83,7 +83,8 @@ class Plan:
             try:
                 threads.run(run_entry, job.ctypes.data, n_threads)
             finally:
-                self.done, self.penalty = job["done"][0], 0.0 if record is None else float(record["penalty"])
+                self.done, self.total = job["done"][0], float(job["total"][0])
+                self.penalty = 0.0 if record is None else float(record["penalty"])
             if self.recipe.tied and gradients is not None and self.done:
                 self._layout.clear_upper(gradients)
             return int(self.done), float(job["total"][0])
