@@ -24,7 +24,7 @@ class Plan:
 
     def __init__(self, layers, weights, velocity, batch_size, loss, n_threads, square=None, recipe=None):
         dtype = checks.plan(weights, velocity, batch_size, square).dtype
-        self.batch_size, self.n_threads, self.done, self.penalty = batch_size, n_threads, 0, 0.0
+        self.batch_size, self.n_threads, self.done, self.total, self.penalty = batch_size, n_threads, 0, 0.0, 0.0
         shapes = self._shapes = checks.layers(layers, weights.size, defined(VALUE, dtype), chained=False)
         checks.loss(loss, defined(TERMS, dtype))
         self.recipe = check(recipe, shapes, loss)
