@@ -1,4 +1,4 @@
-"""The examples run as they stand, without a warning, in an empty folder; so do the Python blocks of docs/linear.md and docs/models.md."""
+"""The examples run as they stand, without a warning, in an empty folder; so do the blocks of docs/linear.md and models.md."""
 
 import os
 import re

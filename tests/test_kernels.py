@@ -219,9 +219,12 @@ def test_sgd(compiled, momentum, nesterov, weight_decay, dtype, rng, guarded):
         expected_w, dw, expected_v = wide(*start)[0], start[2], wide(v)[0]
         for _ in range(3):
             assert compiled.update(w, dw, v, None, (0, 0.3, momentum, nesterov, weight_decay, 0, 0), 0, 1) is True
-            assert reference.update(
-                expected_w, *wide(dw), expected_v, None, (0, 0.3, momentum, nesterov, weight_decay, 0, 0), 0, 1
-            ) is True
+            assert (
+                reference.update(
+                    expected_w, *wide(dw), expected_v, None, (0, 0.3, momentum, nesterov, weight_decay, 0, 0), 0, 1
+                )
+                is True
+            )
         np.testing.assert_allclose(w, expected_w, rtol=0, atol=16 * np.finfo(dtype).eps)
         if momentum:
             np.testing.assert_allclose(v, expected_v, rtol=0, atol=16 * np.finfo(dtype).eps)
@@ -462,7 +465,8 @@ def test_plan_of_any_width(check, dtype, rng):
 )
 def test_plan_at_the_edges_of_blocks(check, net, batch, dtype, rng, tolerance):
     x = uniform(rng, dtype, 2 * batch + 3, net[0][0])
-    check(x, None, rng.permutation(len(x)), dtype, tolerance(dtype, batch), net=net, batch=batch, sgd=(0, 0.05, 0.9, False, 0.0, 0, 0))
+    sgd = (0, 0.05, 0.9, False, 0.0, 0, 0)
+    check(x, None, rng.permutation(len(x)), dtype, tolerance(dtype, batch), net=net, batch=batch, sgd=sgd)
 
 
 @DTYPES

@@ -1,5 +1,6 @@
 """What a training step does beside products, activations, a loss and an update. README.md states each part."""
 
+from itertools import pairwise
 from math import inf
 from typing import Any, NamedTuple
 
@@ -73,8 +74,8 @@ def check(recipe: Recipe | None, layers: list[Any], loss: int) -> Recipe:
         raise ValueError("tied weights take no Gaussian code")
     if loss in WHOLE_ROW and (recipe.missing or recipe.feature_weight is not None):
         raise ValueError(f"loss {LOSSES[loss]!r} takes neither missing values nor weights of features")
-    for l, (below, above) in enumerate(zip(layers, layers[1:], strict=False)):
-        gives = below[1] // 2 + recipe.condition if recipe.gaussian and l == recipe.code else below[1]
+    for number, (below, above) in enumerate(pairwise(layers)):
+        gives = below[1] // 2 + recipe.condition if recipe.gaussian and number == recipe.code else below[1]
         if gives != above[0]:
             raise ValueError(f"layers must chain from features in to features out, got {layers}")
     return recipe

@@ -173,16 +173,14 @@ def _terms(loss, y, t, weight=None, missing=False):
     """Each sample's sum (float64), and all slopes by y. weight (n,) of the features; missing: NaN in t is absent."""
     if loss in WHOLE_ROW:
         return (_multinomial if LOSSES[loss] == "multinomial" else _cosine)(y, t)
-    absent = np.isnan(t) if missing else None
-    if missing:
-        t = np.where(absent, 0, t)
+    absent = np.isnan(t) if missing else np.zeros((), bool)
+    t = np.where(absent, 0, t) if missing else t
     if loss >= len(LOSSES):
         terms, slopes = _own_terms(loss, y, t)
     else:
         term, slope = _LOSS[LOSSES[loss]]
         terms, slopes = term(y, t), slope(y, t).astype(y.dtype)
-    if missing:
-        terms, slopes = np.where(absent, 0, terms), np.where(absent, 0, slopes)
+    terms, slopes = np.where(absent, 0, terms), np.where(absent, 0, slopes)
     if weight is not None:
         terms, slopes = terms * weight, slopes * weight
     return np.sum(terms, axis=1, dtype=np.float64), slopes
@@ -421,8 +419,8 @@ class Plan:
     def _tie(self, flat):
         """Give the upper half of the layers the transposed weights of the lower half."""
         views = _views(self.layers, flat)
-        for (below, _, _), (above, _, _) in zip(views[: len(views) // 2], views[::-1], strict=False) if self.recipe.tied else ():
-            above[...] = below.T
+        for below, above in zip(views[: len(views) // 2], views[::-1], strict=False) if self.recipe.tied else ():
+            above[0][...] = below[0].T
 
     def _gradient(self, x, target, rows, step, factor, sample_weight):
         """The gradient of a step, batch after batch; its loss, and the part of that which is penalties."""
@@ -448,41 +446,38 @@ class Plan:
         """Forward and backward of a batch: adds to the gradient; returns the sums of the loss and of the penalties."""
         recipe, n = self.recipe, len(x)
         x, goal = self._disturbed(x, goal, own_target, place)
-        inputs, kepts, gates, pulls, pull = [x], [], [], [], 0.0
-        for l, (w, b, activation) in enumerate(self._views):
+        inputs, kepts, backwards, pull = [x], [], [], 0.0
+        for number, (w, b, activation) in enumerate(self._views):
             z = np.empty((n, len(w)), x.dtype)
             keep = np.empty_like(z) if keeps_input(activation) else None
             linear(inputs[-1], w, b, activation, z, keep, self.n_threads)
             kepts.append(z if keep is None else keep)
-            y, gate = self._gated(l, z, place)
-            at_code, backward = self._code(l, y, kepts[-1], x, place, step_rows, factor)
+            y, ungate = self._gated(number, z, place)
+            y, at_code, unpull = self._code(number, y, x, place, step_rows, factor)
             pull += at_code
-            inputs.append(backward.pop() if backward else y)
-            gates.append(gate)
-            pulls.append(backward.pop() if backward else None)
+            inputs.append(y)
+            backwards.append((unpull, ungate))
         sums, dy = _terms(self.loss, inputs[-1], goal, recipe.feature_weight, recipe.missing)
         if sample_weight is not None:
             sums, dy = sums * sample_weight, dy * sample_weight[:, None].astype(dy.dtype)
         dy = dy * x.dtype.type(1 / divisor)
-        for l in reversed(range(len(self._views))):
-            w, _, activation = self._views[l]
-            if pulls[l] is not None:
-                dy = pulls[l](dy)
-            if gates[l] is not None:
-                dy = dy * gates[l]
+        for number in reversed(range(len(self._views))):
+            w, _, activation = self._views[number]
+            for backward in backwards[number]:
+                dy = backward(dy)
             dz = np.empty((n, len(w)), x.dtype)
-            differentiate(activation, kepts[l], np.ascontiguousarray(dy), dz, self.n_threads)
-            if l == 0 and recipe.contractive:
+            differentiate(activation, kepts[number], np.ascontiguousarray(dy), dz, self.n_threads)
+            if number == 0 and recipe.contractive:
                 pull += self._contract(kepts[0], dz, step_rows, factor)
-            self._add(l, dz, inputs[l])
+            self._add(number, dz, inputs[number])
             dy = dz @ w
         return float(np.sum(sums)), pull
 
-    def _add(self, l, dz, x):
+    def _add(self, number, dz, x):
         """Add to the gradient of a layer, or for tied weights to that of the layer whose weights it has."""
-        dw, db, _ = self._slopes[l]
-        if self.recipe.tied and l >= len(self._slopes) // 2:
-            self._slopes[len(self._slopes) - 1 - l][0][...] += x.T @ dz
+        dw, db, _ = self._slopes[number]
+        if self.recipe.tied and number >= len(self._slopes) // 2:
+            self._slopes[len(self._slopes) - 1 - number][0][...] += x.T @ dz
         else:
             dw += dz.T @ x
         if db is not None:
@@ -491,10 +486,12 @@ class Plan:
     # What a recipe adds. ``place``: the step, and the first sample's place in it.
 
     def _uniform(self, place, stream, like):
-        return noise.uniform(self.recipe.key, place[0], stream, place[1], *like.shape, like.dtype)
+        samples, features = like.shape
+        return noise.uniform(self.recipe.key, place[0], stream, place[1], samples, features, like.dtype)
 
     def _normal(self, place, stream, like):
-        return noise.normal(self.recipe.key, place[0], stream, place[1], *like.shape, like.dtype)
+        samples, features = like.shape
+        return noise.normal(self.recipe.key, place[0], stream, place[1], samples, features, like.dtype)
 
     def _disturbed(self, x, goal, own_target, place):
         """The input with noise and without NaN, and the target."""
@@ -520,54 +517,58 @@ class Plan:
                 goal = x[:, : goal.shape[1]]
         return np.ascontiguousarray(x), goal
 
-    def _gated(self, l, y, place):
-        """A layer's outputs after top_k and dropout, and the factors, or None."""
-        recipe, gate = self.recipe, None
-        if recipe.top_k and l == recipe.code:
+    # Each of these two returns its output and, last, the function from the gradient by that to the gradient by its input.
+
+    def _gated(self, number, y, place):
+        """A layer's outputs after top_k and dropout."""
+        recipe, gate = self.recipe, np.ones((), y.dtype)
+        if recipe.top_k and number == recipe.code:
             gate = (y >= np.partition(y, -recipe.top_k, axis=1)[:, -recipe.top_k, None]).astype(y.dtype)
-        if recipe.dropout and l < len(recipe.dropout) and recipe.dropout[l]:
-            p = recipe.dropout[l]
-            kept = np.where(self._uniform(place, 2 * l + 1, y) < y.dtype.type(p), 0, y.dtype.type(1 / (1 - p)))
-            gate = kept if gate is None else gate * kept
-        return (y, None) if gate is None else (y * gate, gate)
+        if recipe.dropout and number < len(recipe.dropout) and recipe.dropout[number]:
+            p = recipe.dropout[number]
+            dropped = self._uniform(place, 2 * number + 1, y) < y.dtype.type(p)
+            gate = gate * np.where(dropped, 0, y.dtype.type(1 / (1 - p)))
+        return y * gate, lambda dy: dy * gate
 
-    def _code(self, l, y, z, x, place, rows, factor):
-        """The penalties on the code (their sum over the batch), and [gradient by y from that by what follows, what follows]."""
+    def _code(self, number, y, x, place, rows, factor):
+        """What follows a layer, and the penalties on it, summed over the batch."""
         recipe, real = self.recipe, y.dtype.type
-        if l != recipe.code:
-            return 0.0, []
-        if recipe.gaussian:
-            k, weight = y.shape[1] // 2, factor * recipe.kl_weight
-            mean, log_variance = y[:, :k], y[:, k:]
-            variance, deviation = np.exp(log_variance), np.exp(real(0.5) * log_variance)
-            eps = self._normal(place, 2 * l + 2, mean)
-            condition = x[:, x.shape[1] - recipe.condition :]
-            kl = 0.5 * np.sum(variance + mean * mean - 1 - log_variance, dtype=np.float64)
-            by_mean = real(weight / rows)
-
-            def drawn(dy):
-                dy = dy[:, :k]
-                half = real(0.5) * (dy * eps * deviation + by_mean * (variance - 1))
-                return np.concatenate([dy + by_mean * mean, half], axis=1)
-
-            return weight * kl, [drawn, np.concatenate([mean + deviation * eps, condition], axis=1)]
-        if recipe.l1:
+        if number == recipe.code and recipe.gaussian:
+            return self._drawn(y, x, place, rows, factor)
+        if number == recipe.code and recipe.l1:
             weight, slope = factor * recipe.l1, real(factor * recipe.l1 / rows)
-            return weight * float(np.sum(np.abs(y), dtype=np.float64)), [lambda dy: dy + slope * np.sign(y), y]
-        if recipe.kl:
+            return y, weight * float(np.sum(np.abs(y), dtype=np.float64)), lambda dy: dy + slope * np.sign(y)
+        if number == recipe.code and recipe.kl:
             weight, rho = factor * recipe.kl, recipe.rho
             mean = np.clip(np.mean(y, axis=0, dtype=np.float64), 1e-7, 1 - 1e-7)
             kl = rho * np.log(rho / mean) + (1 - rho) * np.log((1 - rho) / (1 - mean))
-            slope = (weight / rows * ((1 - rho) / (1 - mean) - rho / mean)).astype(y.dtype)
-            return weight * len(y) * float(np.sum(kl)), [lambda dy: dy + slope, y]
-        return 0.0, []
+            slopes = (weight / rows * ((1 - rho) / (1 - mean) - rho / mean)).astype(y.dtype)
+            return y, weight * len(y) * float(np.sum(kl)), lambda dy: dy + slopes
+        return y, 0.0, lambda dy: dy
+
+    def _drawn(self, y, x, place, rows, factor):
+        """A Gaussian code, from means and logarithms of variances, and the condition behind it."""
+        recipe, real, k = self.recipe, y.dtype.type, y.shape[1] // 2
+        weight, mean, log_variance = factor * recipe.kl_weight, y[:, :k], y[:, k:]
+        variance, deviation = np.exp(log_variance), np.exp(real(0.5) * log_variance)
+        eps = self._normal(place, 2 * recipe.code + 2, mean)
+        condition = x[:, x.shape[1] - recipe.condition :]
+        kl = 0.5 * np.sum(variance + mean * mean - 1 - log_variance, dtype=np.float64)
+        pull = real(weight / rows)
+
+        def backward(dy):
+            dy = dy[:, :k]
+            half = real(0.5) * (dy * eps * deviation + pull * (variance - 1))
+            return np.concatenate([dy + pull * mean, half], axis=1)
+
+        return np.concatenate([mean + deviation * eps, condition], axis=1), weight * kl, backward
 
     def _contract(self, h, dz, rows, factor):
         """The penalty of squared slopes f'(z) W, their sum over the batch; adds to dz and to the gradient of W."""
         (w, _, activation), real = self._views[0], h.dtype.type
         first, second = (h * (1 - h), 1 - 2 * h) if ACTIVATIONS[activation] == "sigmoid" else (1 - h * h, -2 * h)
-        weight, squares = factor * self.recipe.contractive, np.sum(w * w, axis=1)
-        dz += real(2 * weight / rows) * squares * (first * first * second)
+        weight, norms = factor * self.recipe.contractive, np.sum(w * w, axis=1)
+        dz += real(2 * weight / rows) * norms * (first * first * second)
         total = np.sum(first * first, axis=0)
         self._slopes[0][0][...] += real(2 * weight / rows) * total[:, None] * w
-        return weight * float(np.sum(squares * total, dtype=np.float64))
+        return weight * float(np.sum(norms * total, dtype=np.float64))

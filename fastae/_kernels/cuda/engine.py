@@ -6,7 +6,6 @@ For training these copies would cost more than the work; ``Plan`` leaves everyth
 import numpy as np
 
 from .. import checks, reference
-from ..names import LOSSES
 from . import epilogues, passes
 from .gemm import multiply
 from .memory import download, download_row, matrix, uploaded

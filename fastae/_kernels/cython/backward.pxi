@@ -83,7 +83,8 @@ cdef void forward_and_loss(const Training* p, const Block* block, Py_ssize_t s0,
 
 
 cdef void loss_with_weights(const Training* p, Py_ssize_t o, Py_ssize_t o1, Py_ssize_t s0, Py_ssize_t s1, const real* y,
-                            Py_ssize_t ldy, const real* target, Py_ssize_t ldt, real scale, real* dy, Py_ssize_t w) noexcept nogil:
+                            Py_ssize_t ldy, const real* target, Py_ssize_t ldt, real scale, real* dy,
+                            Py_ssize_t w) noexcept nogil:
     cdef const real* of_features = <const real*>p.feature_weight + o if p.feature_weight != NULL else <const real*>NULL
     cdef const real* of_samples = <const real*>p.weight_rows + s0 if p.sample_weight != NULL else <const real*>NULL
     if real is float:
@@ -112,7 +113,8 @@ cdef void loss_of_whole(const Training* p, const Layer* top, const Matrix* targe
         for f in range(top.n_out):
             for s in range(s1 - s0):
                 dz[f * top.dz.stride + s] = dz[f * top.dz.stride + s] * weights[s]
-    differentiate_rows(top.activation, top.n_out, w, <real*>top.kept.data, top.kept.stride, dz, top.dz.stride, dz, top.dz.stride)
+    differentiate_rows(top.activation, top.n_out, w, <real*>top.kept.data, top.kept.stride, dz, top.dz.stride, dz,
+                       top.dz.stride)
 
 
 cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, Py_ssize_t samples, int activation,
@@ -261,7 +263,8 @@ cdef inline bint learn_tiny(const Training* p, const Step* step, Py_ssize_t samp
 
 cdef void exchange(const Layer* layer, const Rectangle* q, char* flat, const Matrix* rows, void* bias, bint turned, bint pack,
                    real* _) noexcept nogil:
-    """A rectangle from a flat array (weights, velocity, square) to its rows, their padding zero, or back; turned: the biases alone."""
+    """A rectangle from a flat array (weights, velocity, square) to its rows, their padding zero,
+                                      or back; turned: biases alone."""
     cdef Py_ssize_t o, i
     cdef real* a
     cdef real* b
@@ -285,7 +288,8 @@ cdef void turn_whole(const Layer* layer, const Matrix* rows, const Matrix* turne
          turned.stride)
 
 
-cdef void exchange_all(const Training* p, Py_ssize_t q0, Py_ssize_t q1, bint pack, Team* team, int member, real* _) noexcept nogil:
+cdef void exchange_all(const Training* p, Py_ssize_t q0, Py_ssize_t q1, bint pack, Team* team, int member,
+                       real* _) noexcept nogil:
     cdef Py_ssize_t n, i0, i1
     cdef const Rectangle* q
     cdef const Layer* layer

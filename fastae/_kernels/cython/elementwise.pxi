@@ -52,15 +52,18 @@ cdef extern from "engine.h" nogil:
                   Py_ssize_t ldx, const double* bias, double* y, Py_ssize_t ldy)
     bint update_f32(const Rule* s, Py_ssize_t rows, Py_ssize_t n, float* w, Py_ssize_t ld, float* v, float* q, const float* dw,
                     Py_ssize_t ld_dw)
-    bint update_f64(const Rule* s, Py_ssize_t rows, Py_ssize_t n, double* w, Py_ssize_t ld, double* v, double* q, const double* dw,
+    bint update_f64(const Rule* s, Py_ssize_t rows, Py_ssize_t n, double* w, Py_ssize_t ld, double* v, double* q,
+                    const double* dw,
                     Py_ssize_t ld_dw)
     void clip_f32(const Rule* s, Py_ssize_t rows, Py_ssize_t n, float* dw, Py_ssize_t ld)
     void clip_f64(const Rule* s, Py_ssize_t rows, Py_ssize_t n, double* dw, Py_ssize_t ld)
     void loss_weighted_f32(int loss, Py_ssize_t features, Py_ssize_t n, const float* y, Py_ssize_t ldy, const float* target,
-                           Py_ssize_t ldt, float scale, float* dy, Py_ssize_t ldd, double* sample_loss, const float* of_features,
+                           Py_ssize_t ldt, float scale, float* dy, Py_ssize_t ldd, double* sample_loss,
+                           const float* of_features,
                            const float* of_samples, bint missing)
     void loss_weighted_f64(int loss, Py_ssize_t features, Py_ssize_t n, const double* y, Py_ssize_t ldy, const double* target,
-                           Py_ssize_t ldt, double scale, double* dy, Py_ssize_t ldd, double* sample_loss, const double* of_features,
+                           Py_ssize_t ldt, double scale, double* dy, Py_ssize_t ldd, double* sample_loss,
+                           const double* of_features,
                            const double* of_samples, bint missing)
     void loss_whole_f32(int loss, Py_ssize_t features, Py_ssize_t n, const float* y, Py_ssize_t ldy, const float* target,
                         Py_ssize_t ldt, float scale, float* dy, Py_ssize_t ldd, double* sample_loss)
@@ -70,7 +73,8 @@ cdef extern from "engine.h" nogil:
     void disturb_f64(int noise, double level, uint64_t key, const uint32_t* counter, Py_ssize_t n, double* x)
     void drop_f32(float p, uint64_t key, const uint32_t* counter, Py_ssize_t features, Py_ssize_t n, float* gate, Py_ssize_t ld,
                   bint gated)
-    void drop_f64(double p, uint64_t key, const uint32_t* counter, Py_ssize_t features, Py_ssize_t n, double* gate, Py_ssize_t ld,
+    void drop_f64(double p, uint64_t key, const uint32_t* counter, Py_ssize_t features, Py_ssize_t n, double* gate,
+                  Py_ssize_t ld,
                   bint gated)
     void normals_f32(uint64_t key, const uint32_t* counter, Py_ssize_t features, Py_ssize_t n, float* out, Py_ssize_t ld)
     void normals_f64(uint64_t key, const uint32_t* counter, Py_ssize_t features, Py_ssize_t n, double* out, Py_ssize_t ld)
@@ -82,11 +86,14 @@ cdef extern from "engine.h" nogil:
                       double* y, Py_ssize_t ldy)
     void draw_f32(Py_ssize_t k, Py_ssize_t n, double weight, const float* value, Py_ssize_t ld, const float* e, Py_ssize_t lde,
                   float* y, Py_ssize_t ldy, double* penalty)
-    void draw_f64(Py_ssize_t k, Py_ssize_t n, double weight, const double* value, Py_ssize_t ld, const double* e, Py_ssize_t lde,
+    void draw_f64(Py_ssize_t k, Py_ssize_t n, double weight, const double* value, Py_ssize_t ld, const double* e,
+                  Py_ssize_t lde,
                   double* y, Py_ssize_t ldy, double* penalty)
-    void draw_back_f32(Py_ssize_t k, Py_ssize_t n, float weight, const float* value, Py_ssize_t ld, const float* e, Py_ssize_t lde,
+    void draw_back_f32(Py_ssize_t k, Py_ssize_t n, float weight, const float* value, Py_ssize_t ld, const float* e,
+                       Py_ssize_t lde,
                        float* dz, Py_ssize_t ldz)
-    void draw_back_f64(Py_ssize_t k, Py_ssize_t n, double weight, const double* value, Py_ssize_t ld, const double* e, Py_ssize_t lde,
+    void draw_back_f64(Py_ssize_t k, Py_ssize_t n, double weight, const double* value, Py_ssize_t ld, const double* e,
+                       Py_ssize_t lde,
                        double* dz, Py_ssize_t ldz)
     void tiny_pass_f32(const Layer* layers, int n_layers, int loss, Py_ssize_t samples, const Matrix* target, float scale,
                        double* sample_loss)

@@ -125,7 +125,7 @@ cdef inline double seconds() noexcept nogil:
 
 
 cdef bint watched(Training* p, Watch* watch, Py_ssize_t rows) noexcept nogil:
-    """Calls the watcher, if it is time; whether it has had enough. Of a step that takes less than the clock, only some look at it."""
+    """Calls the watcher, if it is time; whether it has had enough. Of the shortest steps, only some look at the clock."""
     cdef double now
     watch.left -= 1
     if p.plan == NULL or watch.left > 0:
@@ -158,7 +158,8 @@ cdef void begin(const Training* p, Step* step, Py_ssize_t start, Py_ssize_t n) n
 
 cdef double divisor_of(const Training* p, const Step* step, Team* team, int member, real* _) noexcept nogil:
     """What a step's sum of losses is divided by."""
-    cdef Py_ssize_t n_out = p.layers[p.n_layers - 1].n_out, start = step.start, end = step.start + step.rows, s, s1, found = 0, m
+    cdef Py_ssize_t n_out = p.layers[p.n_layers - 1].n_out, start = step.start, end = step.start + step.rows
+    cdef Py_ssize_t s, s1, found = 0, m
     if p.scale > 0:
         return step.rows / p.scale
     if not p.missing or p.loss == HALF_SQUARED:
@@ -176,8 +177,8 @@ cdef double divisor_of(const Training* p, const Step* step, Team* team, int memb
     return max(found, 1)
 
 
-cdef double pass_blocks(const Training* p, const Step* step, Py_ssize_t start, Py_ssize_t rows, real scale, Team* team, int member,
-                        real* space) noexcept nogil:
+cdef double pass_blocks(const Training* p, const Step* step, Py_ssize_t start, Py_ssize_t rows, real scale, Team* team,
+                        int member, real* space) noexcept nogil:
     """Phase 1 of many samples, in blocks of their member's; the penalty that a whole batch has."""
     cdef Py_ssize_t s, s1, size
     cdef Block* blocks = p.blocks + member * p.blocks_each

@@ -1,6 +1,6 @@
-# The first layer where the input is sparse (CSR): its product adds the rows of the turned weights that a sample's features name, its
-# gradient goes to those rows alone. So neither a batch nor the gradient is ever dense; only the optimiser, where it has a state or a decay,
-# passes over all weights. Targets that are sparse are put into a block of zeros, and taken out again.
+# The first layer where the input is sparse (CSR): its product adds the rows of the turned weights that a sample's features
+# name, its gradient goes to those rows alone. So neither a batch nor the gradient is ever dense; only the optimiser, where it has a
+# state or a decay, passes over all weights. Targets that are sparse are put into a block of zeros, and taken out again.
 
 cdef inline Py_ssize_t begins(const Source* s, Py_ssize_t row) noexcept nogil:
     return (<const cnp.int64_t*>s.starts)[row] if s.wide else (<const cnp.int32_t*>s.starts)[row]
@@ -53,7 +53,8 @@ cdef void sparse_forward(const Training* p, const Step* step, const Block* block
                 add_scaled(n, z, v, at[real](&layer.turned, column, 0, NULL))
     turn(w, padded[real](n, NULL), at[real](&layer.y_rows, block.s0, 0, NULL), layer.y_rows.stride, <real*>layer.kept.data,
          layer.kept.stride)
-    activate_rows(layer.activation, n, w, <real*>layer.kept.data, layer.kept.stride, <real*>layer.value.data, layer.value.stride)
+    activate_rows(layer.activation, n, w, <real*>layer.kept.data, layer.kept.stride, <real*>layer.value.data,
+                  layer.value.stride)
 
 
 cdef void put_target(const Training* p, const Block* block, Py_ssize_t start, bint there, real* _) noexcept nogil:
@@ -118,7 +119,7 @@ cdef bint sparse_learn(const Training* p, const Step* step, Py_ssize_t start, Py
 
 cdef void exchange_turned(const Layer* layer, char* flat, const Matrix* turned, Py_ssize_t i0, Py_ssize_t i1, bint pack,
                           real* _) noexcept nogil:
-    """Inputs i0 to i1 of the first layer's weights (or their state) from a flat array to turned rows, or back; some outputs at a time."""
+    """Inputs i0 to i1 of the first layer's weights (or their state) from a flat array to turned rows, or back."""
     cdef Py_ssize_t i, o, o0 = 0, o1
     cdef real* a
     cdef real* b

@@ -1,5 +1,5 @@
-# What a recipe adds to a block of samples between two layers: gates (top_k, dropout), a Gaussian code, penalties. Each is a pass over a
-# block that lies in L2, small beside a product; README.md, "Recipes", states the formulas.
+# What a recipe adds to a block of samples between two layers: gates (top_k, dropout), a Gaussian code, penalties. Each is a
+# pass over a block that lies in L2, small beside a product; README.md, "Recipes", states the formulas.
 
 cdef inline void counter_of(const Step* step, int stream, Py_ssize_t place, uint32_t* counter) noexcept nogil:
     """Where the random numbers of a stream begin, for the sample at a place of the step."""
