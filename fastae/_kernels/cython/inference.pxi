@@ -46,6 +46,18 @@ cdef void load_block(const Passage* p, Py_ssize_t first, Py_ssize_t n, const Mat
         s += lanes
 
 
+cdef void load_sparse(const Passage* p, Py_ssize_t first, Py_ssize_t n, const Matrix* x, real* _) noexcept nogil:
+    """The same of samples of a sparse matrix."""
+    cdef Py_ssize_t f, s, k
+    cdef real* place
+    for f in range(p.layers[0].n_in):
+        memset(at[real](x, f, 0, NULL), 0, padded[real](n, NULL) * sizeof(real))
+    for s in range(n):
+        for k in range(begins(&p.x, first + s), begins(&p.x, first + s + 1)):
+            place = at[real](x, column_of(&p.x, k), s, NULL)
+            place[0] = place[0] + value_at[real](&p.x, k, NULL)
+
+
 cdef void store_block(const Passage* p, Py_ssize_t first, Py_ssize_t n, const Matrix* y, real* square) noexcept nogil:
     """n samples' outputs, from columns to the caller's rows."""
     cdef Py_ssize_t lanes = vector_lanes[real](NULL), n_out = p.layers[p.n_layers - 1].n_out, s = 0, f, r
@@ -80,7 +92,10 @@ cdef bint infer_many(const Passage* p, Team* team, int member, real* workspace) 
     while s < s1:
         n = min(block, s1 - s)
         end = padded[real](n, NULL)
-        load_block(p, s, n, &blocks[0], square)
+        if p.x.indices != NULL:
+            load_sparse[real](p, s, n, &blocks[0], NULL)
+        else:
+            load_block(p, s, n, &blocks[0], square)
         for f in range(p.layers[0].n_in):
             finite &= all_finite(end, at[real](&blocks[0], f, 0, NULL))
         for l in range(p.n_layers):

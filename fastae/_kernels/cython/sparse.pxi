@@ -1,6 +1,6 @@
 # The first layer where the input is sparse (CSR): its product adds the rows of the turned weights that a sample's features
-# name, its gradient goes to those rows alone. So neither a batch nor the gradient is ever dense; only the optimiser, where it has a
-# state or a decay, passes over all weights. Targets that are sparse are put into a block of zeros, and taken out again.
+# name, its gradient goes to those rows alone. So neither a batch nor the gradient is ever dense; only the optimiser, where it
+# has a state or a decay, passes over all weights. Targets that are sparse are put into a block of zeros, and taken out again.
 
 cdef inline Py_ssize_t begins(const Source* s, Py_ssize_t row) noexcept nogil:
     return (<const cnp.int64_t*>s.starts)[row] if s.wide else (<const cnp.int32_t*>s.starts)[row]
