@@ -2,10 +2,12 @@
 
 __version__ = "0.1.0"
 
-from . import datasets, ops
+from . import callbacks, datasets, ops, schedules
 from .autoencoder import Autoencoder
 from .functions import activation, loss
+from .history import DivergenceError, History
 from .layers import Linear, Sequential
+from .learning_rate import find_learning_rate
 from .models import (
     ConditionalVariationalAutoencoder,
     ContractiveAutoencoder,
@@ -18,8 +20,9 @@ from .models import (
 )
 from .optim import SGD, Adam, AdamW, RMSprop
 from .persistence import load, save
+from .pretraining import pretrain
 from .settings import get_backend, get_num_threads, register_threadpoolctl, set_backend, set_num_threads, show_versions
-from .trainer import DivergenceError, History, Trainer
+from .trainer import Trainer
 
 __all__ = [
     "SGD",
@@ -41,14 +44,18 @@ __all__ = [
     "Trainer",
     "VariationalAutoencoder",
     "activation",
+    "callbacks",
     "datasets",
+    "find_learning_rate",
     "get_backend",
     "get_num_threads",
     "load",
     "loss",
     "ops",
+    "pretrain",
     "register_threadpoolctl",
     "save",
+    "schedules",
     "set_backend",
     "set_num_threads",
     "show_versions",

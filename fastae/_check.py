@@ -35,6 +35,14 @@ def positive_integer(value: Any, argument: str) -> int:
     return int(value)
 
 
+def count(value: Any, argument: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{argument} takes an integer >= 0, got {value!r}")
+    if value < 0:
+        raise ValueError(f"{argument} takes an integer >= 0, got {value}")
+    return int(value)
+
+
 def real_number(value: Any, argument: str, low: float, high: float, takes: str) -> float:
     """A number with low <= value < high; NaN is outside."""
     if type(value) is float and low <= value < high:

@@ -59,7 +59,7 @@ class Autoencoder(Network):
     """
 
     kinds: ClassVar[dict[str, type[Autoencoder]]] = {}  # all models by the name that a saved file has
-    _settings: ClassVar[tuple[str, ...]] = (
+    setting_names: ClassVar[tuple[str, ...]] = (
         "tied",
         "dropout",
     )  # arguments kept as attributes, beside the halves
@@ -164,7 +164,7 @@ class Autoencoder(Network):
 
     def settings(self) -> dict[str, Any]:
         """The arguments that made this model, without those that made its halves."""
-        return {name: getattr(self, name) for name in self._settings}
+        return {name: getattr(self, name) for name in self.setting_names}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy weights and biases from arrays of the same names and shapes; all or none of them."""

@@ -13,8 +13,8 @@ from . import __version__, _check, benchmark, settings, train_command
 from ._kernels import BACKENDS
 from ._kernels.names import ACTIVATIONS, LOSSES
 from .files import READABLE, file_stem, read_samples, write_matrix
+from .history import DivergenceError
 from .persistence import load
-from .trainer import DivergenceError
 
 _LOSSES = [name for name in LOSSES if name != "poisson"]  # whose models give logarithms
 

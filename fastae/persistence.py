@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from ._check import Array
 from .autoencoder import Autoencoder
 from .functions import known
 from .layers import Linear, Sequential
 from .settings import kernels
 
+TRAINER = "trainer."  # begins the names of arrays that are a training's, not a model's; see checkpoint.py
 _KEY = "fastae"
 _FORMAT = 1
 
@@ -31,6 +33,11 @@ def save(model: Autoencoder, path: str | os.PathLike[str]) -> None:
     """
     from safetensors.numpy import save as to_bytes
 
+    write_atomically(path, to_bytes(*contents(model)))
+
+
+def contents(model: Autoencoder) -> tuple[dict[str, Array], dict[str, str]]:
+    """The arrays and the metadata of a model's file."""
     if not isinstance(model, Autoencoder):
         raise TypeError(f"model takes an Autoencoder, got {type(model).__name__}")
     if Autoencoder.kinds.get(type(model).__name__) is not type(model):
@@ -48,11 +55,11 @@ def save(model: Autoencoder, path: str | os.PathLike[str]) -> None:
     for name, array in model.named_arrays():
         if not np.isfinite(array).all():  # which load would refuse
             raise ValueError(f"model takes finite weights and biases; {name} has NaN or infinity")
-    write_atomically(path, to_bytes(model.state_dict(), metadata={_KEY: json.dumps(config)}))
+    return model.state_dict(), {_KEY: json.dumps(config)}
 
 
 def load(path: str | os.PathLike[str], backend: str | None = None) -> Autoencoder:
-    """Read a model that :func:`save` wrote.
+    """Read a model that :func:`save` wrote, or ``Trainer.save``.
 
     Parameters
     ----------
@@ -75,7 +82,7 @@ def load(path: str | os.PathLike[str], backend: str | None = None) -> Autoencode
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            kinds = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            kinds = {name: file.get_slice(name) for name in file.keys() if not name.startswith(TRAINER)}  # noqa: SIM118
             shapes = {name: (kind.get_dtype(), tuple(kind.get_shape())) for name, kind in kinds.items()}
             if _KEY not in metadata:
                 raise ValueError("it is a safetensors file, but not a model of fastae")

@@ -12,10 +12,11 @@ import numpy as np
 from . import _check, settings
 from ._check import Array
 from .autoencoder import Autoencoder
+from .history import DivergenceError
 from .layers import Linear, Sequential
 from .optim import SGD
 from .plots import training_picture
-from .trainer import DivergenceError, Trainer
+from .trainer import Trainer
 
 _MOMENTUM = 0.9
 _BATCH_SIZE = 32

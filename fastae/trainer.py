@@ -2,85 +2,67 @@
 
 from __future__ import annotations
 
-import math
-import sys
-import time
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Iterable
+from math import inf
 from typing import Any
 
-import numpy as np
-
-from . import _check
+from . import _check, data
 from ._check import Array
-from ._kernels.recipe import Recipe
+from .callbacks import Callback, watching
+from .data import Data, Door
 from .functions import Own, resolve
-from .layers import BLOCK, Network, generator
+from .history import DivergenceError, History
+from .layers import Network, generator
+from .loop import Loop
 from .optim import Optimizer
+from .schedules import Schedule
 from .settings import check_threads, kernels
-
-_TARGETS = {"bce": (0, 1), "bce_with_logits": (0, 1), "poisson": (0, math.inf)}  # what these losses take
-_CALL_SECONDS = 0.04  # of a call into the kernels, after which Python looks for Ctrl-C and moves the progress bar
+from .streams import Piece, Stream, as_they_are, is_stream
 
 
-class DivergenceError(ArithmeticError):
-    """The next step's loss, gradient or weights would not be finite. It was not taken: the weights are those before it.
-
-    Attributes
-    ----------
-    step : int
-        Steps that this trainer had taken before.
-    """
-
-    def __init__(self, step: int) -> None:
-        super().__init__(
-            f"training diverged at step {step}: the loss, a gradient or a weight would not be finite. The weights are those "
-            "before that step; lower the learning rate, or scale the data"
-        )
-        self.step = step
-
-    def __reduce__(self) -> Any:
-        return DivergenceError, (self.step,)
-
-
-@dataclass
-class History:
-    """What a fit recorded.
-
-    Attributes
-    ----------
-    loss : list of float
-        Mean over each epoch's samples of the loss that their batch had before its step.
-    val_loss : list of float
-        Loss on the validation data after each epoch; empty without them.
-    seconds : list of float
-        Time of each epoch, validation apart.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    val_loss: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-
-
-class Trainer:
+class Trainer(Loop):
     """Trains a model by gradient descent.
 
     Parameters
     ----------
     model : Autoencoder or Sequential
     optimizer : SGD, Adam, AdamW or RMSprop
-    loss : {"half_squared", "mse", "bce", "bce_with_logits", "mae", "huber", "poisson"} or what :func:`fastae.loss` makes
-        half_squared is half the sum over features, averaged over samples; the others are means over all elements, as in
-        PyTorch: squared error; cross-entropy of outputs that are probabilities, or logits; absolute error; Huber's with delta
-        1; exp(y) - t y of outputs that are logarithms of rates, for counts.
+    loss : str, or what :func:`fastae.loss` makes
+        half_squared is half the sum over features, averaged over samples. Means over all elements, as in PyTorch: mse, squared
+        error; bce and bce_with_logits, cross-entropy of outputs that are probabilities, or logits; mae, absolute error; huber,
+        Huber's with delta 1; poisson, exp(y) - t y of outputs that are logarithms of rates, for counts. Of whole samples,
+        averaged over them: multinomial, minus the sum of t log softmax(y), for counts; cosine, 1 minus the cosine of y and t.
+        Default: the model's.
     batch_size : int
         At most the number of samples that ``fit`` is given.
     seed : int, numpy.random.Generator or None
-        Of the order of samples.
+        Of the order of samples, of noise and dropout.
     n_threads : int, optional
         Default: :func:`fastae.get_num_threads`. Results do not depend on it.
     backend : str, optional
         Which trains, for this trainer alone. Default: the model's.
+    schedule : Schedule, optional
+        Of the learning rate; see :mod:`fastae.schedules`.
+    clip_norm : float, optional
+        The whole gradient is multiplied by min(1, clip_norm / (norm + 1e-6)), as by ``torch.nn.utils.clip_grad_norm_``.
+    clip_value : float, optional
+        Then each of its elements is put between -clip_value and clip_value.
+    accumulate : int
+        Batches of a step, whose gradient is that of them all as one batch.
+    feature_weight : array (n_out,), optional
+        Multiplies what each feature adds to the training loss; that of ``evaluate`` and of validation is without it.
+
+    Attributes
+    ----------
+    steps, epochs : int
+        Taken so far.
+    position : int
+        Samples done in an epoch that was interrupted, else 0.
+    history : History
+        Of the last fit.
+    samples_to_go : int, or None
+        Samples that the fit that begins will take, where that is known.
 
     Examples
     --------
@@ -102,35 +84,45 @@ class Trainer:
         seed: Any = None,
         n_threads: int | None = None,
         backend: str | None = None,
+        *,
+        schedule: Schedule | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        accumulate: int = 1,
+        feature_weight: Any = None,
     ) -> None:
         if not isinstance(model, Network):
             raise TypeError(f"model takes an Autoencoder or a Sequential, got {type(model).__name__}")
-        self.model, self.optimizer = model, optimizer
+        if schedule is not None and not isinstance(schedule, Schedule):
+            raise TypeError(f"schedule takes one of fastae.schedules, got {type(schedule).__name__}")
+        self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.backend = model.layers[0].backend if backend is None else backend
-        loss = model.default_loss if loss is None else loss
-        self._resolve(loss)
-        activation = model.layers[-1].activation
-        if loss == "bce" and activation != "sigmoid":
-            raise ValueError(
-                f"loss 'bce' takes outputs from 0 to 1, of a sigmoid; the last layer has {activation!r}. Take 'bce_with_logits'"
-            )
-        if loss == "bce_with_logits" and activation != "identity":
-            raise ValueError(
-                f"loss 'bce_with_logits' takes logits, of the identity; the last layer has {activation!r}. Take 'bce'"
-            )
-        if loss == "poisson" and activation != "identity":
-            raise ValueError(f"loss 'poisson' takes logarithms of rates, of the identity; the last layer has {activation!r}")
+        self._resolve(model.default_loss if loss is None else loss)
         self.batch_size = _check.positive_integer(batch_size, "batch_size")
+        self.accumulate = _check.positive_integer(accumulate, "accumulate")
+        self.clip_norm, self.clip_value = _bound(clip_norm, "clip_norm"), _bound(clip_value, "clip_value")
         self.n_threads = n_threads
         check_threads(n_threads)
-        self.steps = 0
-        self.epochs = 0
+        if feature_weight is not None:
+            feature_weight = data.weights(feature_weight, "feature_weight", model.n_out, model.dtype)
+        self.feature_weight: Array | None = feature_weight
+        self.history = History()
+        self.steps = self.epochs = self.position = 0
+        self.samples_to_go: int | None = None
+        self._total = 0.0  # of the epoch's loss times samples, at this position
+        self._ended = False  # the epoch is, but for validation and callbacks
+        self._begun = (0, 0)  # steps and epochs before the fit
+        self._fit_steps: int | None = None  # in the fit, where that is known
+        self._watch: list[Callback] = []  # of the last fit
+        self._states: list[tuple[str, dict[str, Array]]] = []  # of callbacks, from a file
         self._key = int(generator(seed).integers(2**63))
         self._velocity: Array | None = None
         self._square: Array | None = None
         self._plan: Any = None
         self._steps = 1  # of one call
         self._parameters: Array | None = None
+        self._factor: Callable[[Array], Array] | None = getattr(model, "penalty_factor", None)
+        self._door = Door(model, self.loss, self._own_recipe())
 
     @property
     def loss(self) -> str:
@@ -150,45 +142,78 @@ class Trainer:
 
     def __getstate__(self) -> dict[str, Any]:
         # A plan is made anew where it is needed; a function of one's own is looked for by its name.
-        return {**self.__dict__, "_plan": None, "_parameters": None, "_kernels": None}
+        own = {"_plan": None, "_parameters": None, "_kernels": None, "_watch": [], "_states": self.callback_states()}
+        return {**self.__dict__, **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._resolve(self._own_loss or self.loss)
 
     def _resolve(self, loss: str | Own) -> None:
-        """The backend, and what it must know of functions of one's own."""
+        """The backend, and what it and the model's must know of functions of one's own."""
         self._kernels: Any = kernels(self.backend)
         self._loss_name, self._loss, self._own_loss = resolve("loss", loss, "loss")
+        if self._own_loss is not None:  # validation is by the model's backend
+            self._own_loss.give(self.model.layers[0].kernels, self.model.dtype)
         for function in (self._own_loss, *(layer.own_activation for layer in self.model.layers)):
             if function is not None:
                 function.give(self._kernels, self.model.dtype)
 
-    def step(self, x: Any, target: Any = None) -> float:
+    # ---- steps, fits, losses
+
+    def step(self, x: Any, target: Any = None, sample_weight: Any = None) -> float:
         """One step on one batch.
 
         Parameters
         ----------
-        x : array (samples, n_in) of float32, float64, or uint8 (scaled to 0 to 1)
-        target : array (samples, n_out), optional
+        x : array (samples, n_in) of float32, float64, or uint8 (scaled to 0 to 1), or scipy's CSR of float32 or float64
+        target : array or CSR (samples, n_out), optional
             Default: x.
+        sample_weight : array (samples,), optional
+            Multiplies each sample's loss.
 
         Returns
         -------
         float
             Loss of the batch before the step.
         """
-        x, target = self._data(x, target)
-        if self._loss_name in _TARGETS:
-            self._check_values(x, target, "x", "target")
-        plan = self._planned(max(len(x), self.batch_size))
+        door = self._door
+        x, target = door.pair(x, target)
+        n: int = x.shape[0]
+        if door.looks_first:
+            door.look(x, target)
+        if sample_weight is not None:
+            sample_weight = door.weight(sample_weight, n)
+        most = self.batch_size if n <= self.batch_size else max(-(-n // self.accumulate), self.batch_size)
         rule = self._optimizer.hyperparameters()
-        done, total = plan.run(x, target, None, 0, len(x), rule, self.model.gradients, 0.0, self.steps)
-        if done < len(x):
-            self._check_values(x, target, "x", "target")
+        plan = self._planned(most, rule)
+        rates = None if self.schedule is None and self._factor is None else self._rates(self.steps, 1, rule)
+        done, total = plan.run(x, target, None, 0, n, rule, self.model.gradients, 0.0, self.steps, rates, sample_weight)
+        if done < n:
+            door.look(x, target)
             raise DivergenceError(self.steps)
         self.steps += 1
-        return float(total) / len(x)
+        return float(total) / n
+
+    def partial_fit(self, x: Any, target: Any = None, sample_weight: Any = None) -> float:
+        """One pass over samples as they come, ``batch_size`` at a time; no epoch is counted.
+
+        Takes what :meth:`step` takes, any number of samples, and returns the mean loss.
+        """
+        samples = self._door.data(x, target, sample_weight)
+        plan = self._ready()
+        if self._door.looks_first:
+            self._door.look(samples.x, samples.target)
+        before = self._state()
+        self._fit_steps, self.position, self._total, self._ended = None, 0, 0.0, False
+        try:
+            self._advance(plan, Piece(samples, 0, samples.n, as_they_are, False), [])
+        except DivergenceError:
+            self._find_fault(samples, before)
+            raise
+        loss = float(self._total / samples.n)
+        self.position, self._total = 0, 0.0
+        return loss
 
     def fit(
         self,
@@ -198,21 +223,45 @@ class Trainer:
         validation_data: Any = None,
         shuffle: bool = True,
         progress: bool = False,
+        *,
+        validation_fraction: float = 0.0,
+        callbacks: Iterable[Callback] | Callback = (),
+        sample_weight: Any = None,
+        early_stopping: int | None = None,
+        steps_per_epoch: int | None = None,
+        resume: bool = False,
     ) -> History:
         """Train for some epochs; more calls continue.
 
         Parameters
         ----------
-        x : array (samples, n_in) of float32, float64, or uint8 (scaled to 0 to 1)
-            May be memory-mapped; only the batch is copied. A last, smaller batch is averaged over its own size.
-        target : array (samples, n_out), optional
+        x : array (samples, n_in) of float32, float64, or uint8 (scaled to 0 to 1), scipy's CSR, or an iterable of such
+            May be memory-mapped; only the batch is copied, or made dense. A last, smaller batch is averaged over its own size.
+            An iterable, which is no list, gives batches of any sizes, or pairs (x, target), which are cut anew into those of
+            ``batch_size``, in their order; an iterator can be run through once.
+        target : array or CSR (samples, n_out), optional
             Default: x.
         epochs : int
-        validation_data : array, or pair of arrays (x, target), optional
+        validation_data : array, pair (x, target), or triple (x, target, sample_weight), optional
         shuffle : bool
             A new order of samples in each epoch, from the seed and the number of the epoch.
         progress : bool
             Show a progress bar with loss and samples/s on stderr, if that is a terminal.
+        validation_fraction : float
+            In place of validation_data: this part of the samples, drawn by the seed, is held back; the same in every fit.
+        callbacks : list of Callback
+            See :mod:`fastae.callbacks`.
+        sample_weight : array (samples,), optional
+            Multiplies each sample's loss, in training and in validation by a fraction.
+        early_stopping : int, optional
+            Epochs without a better loss after which the fit ends, with the weights of the best one:
+            ``EarlyStopping(patience=early_stopping)``.
+        steps_per_epoch : int, optional
+            Of an iterable, which is then gone on with from epoch to epoch, and begun again where it can be. Default: an epoch
+            is all of it.
+        resume : bool
+            Go on with the fit that was interrupted, or saved: with the same arguments, to the same bits as without
+            the interruption.
 
         Returns
         -------
@@ -221,167 +270,132 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            Data of a wrong type, shape or value. The weights are then what they were before.
+            Data of a wrong type, shape or value. The weights are then what they were before; of an iterable, before that batch.
         RuntimeError
             This trainer is at work in another thread.
         DivergenceError
             At the step that would not be finite, which is not taken.
         """
-        x, target = self._data(x, target)
         epochs = _check.positive_integer(epochs, "epochs")
-        if self.batch_size > len(x):
-            raise ValueError(f"batch_size takes at most the number of samples, {len(x)}; got {self.batch_size}")
-        if self._loss_name in _TARGETS:
-            self._check_values(x, target, "x", "target")
-        validation = self._validation(validation_data)
-        plan = self._planned(self.batch_size)
-        history = History()
+        watch = watching(callbacks, progress, early_stopping)
+        door, size, samples = self._door, self.batch_size * self.accumulate, None
+        validation = None if validation_data is None else door.validation(validation_data)
+        plan = self._ready()
+        if is_stream(x):
+            whole = target is None and sample_weight is None and not validation_fraction
+            n = _stream_rows(x, epochs, steps_per_epoch, size, whole)
+        else:
+            if steps_per_epoch is not None:
+                raise ValueError(f"steps_per_epoch takes an iterable of batches as x, got {type(x).__name__}")
+            samples = door.data(x, target, sample_weight)
+            if door.looks_first:
+                door.look(samples.x, samples.target)
+            if validation_fraction:
+                samples, validation = self._split(samples, _fraction(validation_fraction, samples.n, validation))
+            if self.batch_size > (n := samples.n):
+                raise ValueError(f"batch_size takes at most the number of samples, {n}; got {self.batch_size}")
+        states = self.callback_states() if resume else []
         before = self._state()
-        with _bar(epochs * len(x), progress) as bar:
-            for _ in range(epochs):
-                start = time.perf_counter()
-                diverged = None
-                try:
-                    history.loss.append(self._epoch(plan, x, target, shuffle, bar))
-                except DivergenceError as error:
-                    diverged = error
-                if diverged:  # NaN in the data is not looked for beforehand: it makes a step of the first epoch not finite
-                    after = self._state()
-                    self._restore(before)
-                    self._check_values(x, target, "x", "target")
-                    self._restore(after)
-                    raise diverged
-                history.seconds.append(time.perf_counter() - start)
-                if validation is not None:
-                    history.val_loss.append(self._evaluate(*validation))
-        return history
+        self._begin(n, epochs, resume)
+        self._watch = watch
+        if samples is not None:
+            rows = Piece(samples, 0, n or 0, self._order(samples, shuffle), True)
+        else:
+            gone = self.position + (self.epochs - self._ended - self._begun[1]) * (n or 0)
+            stream = Stream(x, size, self.model.dtype, door.batch, n, gone)
 
-    def _state(self) -> tuple[list[Array | None], int, int]:
-        arrays = (self.model.parameters, self._velocity, self._square)
-        return [None if a is None else a.copy() for a in arrays], self.steps, self.epochs
+        def pieces() -> Iterable[Piece]:
+            return stream.epoch(self.position) if samples is None else [rows._replace(first=self.position)]
 
-    def _restore(self, state: tuple[list[Array | None], int, int]) -> None:
-        before, self.steps, self.epochs = state
-        for array, old in zip((self.model.parameters, self._velocity, self._square), before, strict=True):
-            if array is not None:
-                array[...] = 0 if old is None else old
+        try:
+            self._fit(plan, pieces, epochs, validation, watch, states)
+        except DivergenceError:  # NaN in the data is not looked for beforehand: it makes a step not finite
+            if samples is not None:
+                self._find_fault(samples, before)
+            raise
+        return self.history
 
-    def evaluate(self, x: Any, target: Any = None) -> float:
-        """Loss on data, nothing learnt: x (samples, n_in), target (samples, n_out), by default x."""
-        x, target = self._data(x, target)
-        self._check_values(x, target, "x", "target")
-        return self._evaluate(x, target)
+    def evaluate(self, x: Any, target: Any = None, sample_weight: Any = None) -> float:
+        """Loss on data, nothing learnt and no noise: x (samples, n_in), target (samples, n_out), by default x."""
+        samples = self._door.data(x, target, sample_weight)
+        self._door.look(samples.x, samples.target)
+        return self._evaluate(samples)
 
-    def _epoch(self, plan: Any, x: Array, target: Array, shuffle: bool, bar: Any) -> float:
-        total, done, n = 0.0, 0, len(x)
-        rule = self._optimizer.hyperparameters()
-        while done < n:
-            asked = min(self._steps * self.batch_size, n - done)
-            rows, first = None, done
-            if shuffle:  # by a function of seed and epoch, a part at a time, so that memory does not grow with the data
-                rows = np.empty(asked, np.int64)
-                self._kernels.shuffled(self._key, self.epochs, n, done, rows)
-                first = 0
-            start = time.perf_counter()
-            try:
-                taken, total = plan.run(x, target, rows, first, first + asked, rule, None, total, self.steps)
-            except KeyboardInterrupt:  # which Python raises as the call returns, when all its steps are taken
-                self.steps += -(-plan.done // self.batch_size)
-                self.epochs += done + plan.done == n
-                plan.done = 0
-                raise
-            self.steps += -(-taken // self.batch_size)  # up to the next call, no Ctrl-C comes between these lines
-            done += taken
-            self.epochs += done == n
-            plan.done = 0
-            seconds = time.perf_counter() - start
-            if taken < asked:
-                raise DivergenceError(self.steps)
-            bar.set_postfix_str(f"loss {total / done:.5f}", refresh=False)
-            bar.update(taken)
-            if seconds < _CALL_SECONDS / 2 and asked == self._steps * self.batch_size:
-                self._steps *= 2
-            elif seconds > _CALL_SECONDS:
-                self._steps = max(self._steps // 2, 1)
-        return total / n
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all of a training's state to a safetensors file, which :func:`fastae.load` reads as the model.
 
-    def _evaluate(self, x: Array, target: Array) -> float:
-        total = 0.0
-        for start in range(0, len(x), BLOCK):
-            block, goal = x[start : start + BLOCK], target[start : start + BLOCK]
-            total += float(np.sum(self.model.losses(block, goal, self._loss, self.n_threads)))
-        return total / len(x)
+        It holds the weights, the optimiser and its state, the schedule, all settings, the key of the random numbers, the
+        position in an epoch, the history and what callbacks keep; not the data. A file already there is replaced only once the
+        new one is whole.
+        """
+        from .checkpoint import save
 
-    def _planned(self, batch_size: int) -> Any:
-        """The plan for a batch size, made anew for another one, or where the optimiser first needs an array of its own."""
-        model, optimizer = self.model, self._optimizer
-        if self._velocity is None and optimizer.keeps_velocity:
-            self._velocity, self._plan = np.zeros_like(model.parameters), None
-        if self._square is None and optimizer.kind != "sgd":
-            self._square, self._plan = np.zeros_like(model.parameters), None
-        moved = self._parameters is not model.parameters  # the model became part of another
-        if self._plan is None or self._plan.batch_size != batch_size or moved:
-            self._parameters = model.parameters
-            self._plan = self._kernels.Plan(
-                model.shapes(),
-                model.parameters,
-                self._velocity,
-                batch_size,
-                self._loss,
-                1,
-                self._square,
-                model.recipe(),
-            )
-        self._plan.n_threads = check_threads(self.n_threads)
-        return self._plan
+        save(self, path)
 
-    def _data(self, x: Any, target: Any, x_name: str = "x", target_name: str = "target") -> tuple[Array, Array]:
-        checked = _check.samples(x, x_name, self.model.n_in)
-        if target is None or target is x:
-            if self.model.n_in - (self.model.recipe() or Recipe()).condition != self.model.n_out:
-                raise ValueError(
-                    f"{target_name} is needed: the model takes {self.model.n_in} features and gives {self.model.n_out}"
-                )
-            return checked, checked
-        goal = _check.samples(target, target_name, self.model.n_out)
-        if len(goal) != len(checked):
-            raise ValueError(f"{target_name} takes as many samples as {x_name}, {len(checked)}; got {len(goal)}")
-        return checked, goal
+    @classmethod
+    def resume(cls, path: str | os.PathLike[str], model: Network | None = None) -> Trainer:
+        """The trainer that :meth:`save` wrote; ``fit(..., resume=True)`` goes on with its fit.
 
-    def _check_values(self, x: Array, target: Array, x_name: str, target_name: str) -> None:
-        missing = (self.model.recipe() or Recipe()).missing
-        _check.finite(x, x_name, self.model.dtype, missing=missing)
-        if target is not x:
-            _check.finite(target, target_name, self.model.dtype, missing=missing)
-        if self._loss_name in _TARGETS:
-            _check.between(
-                target[:, : self.model.n_out], *_TARGETS[self.loss], x_name if target is x else target_name, self.loss
-            )
+        Parameters
+        ----------
+        path : path
+        model : Network, optional
+            Of the same layers, to take the weights; needed for a Sequential.
 
-    def _validation(self, data: Any) -> tuple[Array, Array] | None:
-        if data is None:
-            return None
-        pair = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-        x, target = self._data(pair[0], pair[1], "validation_data", "the target of validation_data")
-        self._check_values(x, target, "validation_data", "the target of validation_data")
-        return x, target
+        Raises
+        ------
+        OSError
+            The file is missing or unreadable.
+        ValueError
+            It is not a whole file of a trainer, or does not fit the model.
+        """
+        from .checkpoint import load
+
+        return load(path, model)
+
+    def callback_states(self) -> list[tuple[str, dict[str, Array]]]:
+        """Class and state of each callback of the last fit."""
+        return [(type(callback).__name__, callback.state()) for callback in self._watch] or self._states
+
+    def _find_fault(self, samples: Data, before: Any) -> None:
+        """Of data that are wrong, raise so, with everything as it was before them."""
+        try:
+            self._door.look(samples.x, samples.target)
+        except ValueError as error:
+            self._restore(before)
+            raise error from None
 
 
-class _NoBar(AbstractContextManager["_NoBar"]):
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def update(self, n: int) -> None:
-        pass
-
-    def set_postfix_str(self, text: str, refresh: bool) -> None:
-        pass
+def _bound(value: float | None, argument: str) -> float:
+    """Of a gradient; None is infinity."""
+    if value is None:
+        return inf
+    if (bound := _check.real_number(value, argument, 0, inf, "a finite number above 0, or None")) == 0:
+        raise ValueError(f"{argument} takes a finite number above 0, or None; got 0")
+    return bound
 
 
-def _bar(total: int, shown: bool) -> Any:
-    """A tqdm bar over samples, where it is wanted and stderr is a terminal. Even one that is disabled would start a thread."""
-    if not (shown and sys.stderr and sys.stderr.isatty()):
-        return _NoBar()
-    from tqdm import tqdm
+def _fraction(value: float, n: int, validation: Data | None) -> float:
+    """Of n samples, to hold back."""
+    fraction = _check.real_number(value, "validation_fraction", 0, 1, "0 <= validation_fraction < 1")
+    if validation is not None:
+        raise ValueError("validation_fraction takes 0 where validation_data are given")
+    if n < 2:
+        raise ValueError(f"validation_fraction takes at least two samples, got {n}")
+    return fraction
 
-    return tqdm(total=total, unit=" samples", unit_scale=True, leave=True)
+
+def _stream_rows(x: Any, epochs: int, steps: int | None, size: int, alone: bool) -> int | None:
+    """Samples of an epoch of a stream; None: all that it gives."""
+    if not alone:
+        raise ValueError(
+            "x that is an iterable takes no target, sample_weight nor validation_fraction; let it give pairs (x, target)"
+        )
+    if steps is not None:
+        return _check.positive_integer(steps, "steps_per_epoch") * size
+    if epochs > 1 and iter(x) is x:
+        raise ValueError(
+            f"epochs takes 1 where x is an iterator, which can be run through once, got {epochs}; give steps_per_epoch, or a "
+            "list of arrays in an object whose __iter__ begins again"
+        )
+    return None

@@ -311,7 +311,7 @@ TABLE = [
     *numbers(own(("weight_decay", lambda s: s.trainer.step(s.x))), "weight_decay", [(-1, ValueError)]),
     *numbers(lambda s, n: Trainer(s.model, SGD(), batch_size=n), "batch_size", POSITIVE),
     *numbers(lambda s, n: s.trainer.fit(s.x, epochs=n), "epochs", POSITIVE),
-    *numbers(lambda s, f: Trainer(s.model, SGD(), f), "loss", [(a, EITHER) for a in ("l2", "", "MSE", None, 1, ["mse"])]),
+    *numbers(lambda s, f: Trainer(s.model, SGD(), f), "loss", [(a, EITHER) for a in ("l2", "", "MSE", 1, ["mse"])]),
 ]
 
 OTHERS = {

@@ -1,4 +1,4 @@
-"""The examples run as they stand, without a warning, in an empty folder; so do the Python blocks of docs/linear.md."""
+"""The examples run as they stand, without a warning, in an empty folder; so do the Python blocks of docs/linear.md and docs/models.md."""
 
 import os
 import re
@@ -51,8 +51,9 @@ def test_backpropagation_example_fails_on_a_wrong_number(tmp_path):
         run(["wrong.py"], tmp_path)
 
 
-def test_document(tmp_path):
-    path = ROOT / "docs" / "linear.md"
+@pytest.mark.parametrize("name", ["linear.md", "models.md"])
+def test_document(tmp_path, name):
+    path = ROOT / "docs" / name
     if not path.exists():
         pytest.skip("no documents beside this copy of the tests")
     blocks = re.findall(r"^```python\n(.*?)^```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)

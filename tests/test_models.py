@@ -669,6 +669,24 @@ def test_one_sample_and_several_blocks(backend, rng, name, n):
     np.testing.assert_array_equal(out, y)
 
 
+@pytest.mark.parametrize("name", ["tied", "masking", "k-sparse", "VAE", "VAE, binary", "missing values", "conditional VAE"])
+def test_images_of_uint8(backend, rng, name):
+    """Count as 0 to 1 wherever they go."""
+    model, pixels, given = MODELS[name](seed=0, backend=backend), rng.integers(0, 256, (9, 12), np.uint8), ()
+    if isinstance(model, ConditionalVariationalAutoencoder):
+        given = (rng.integers(0, 3, 9),)
+    x = (pixels / 255).astype("float32")
+    for call in ("encode", "reconstruct", "reconstruction_error"):
+        np.testing.assert_allclose(getattr(model, call)(pixels, *given), getattr(model, call)(x, *given), atol=1e-5)
+    if isinstance(model, VariationalAutoencoder):
+        np.testing.assert_allclose(model.elbo(pixels, *given, seed=0), model.elbo(x, *given, seed=0), rtol=1e-5)
+        values = [model.log_likelihood(a, *given, n_samples=7, seed=0) for a in (pixels, x)]
+        np.testing.assert_allclose(*values, rtol=1e-5)
+    data = [model.join(a, *given) if given else a for a in (pixels, x)]
+    losses = [Trainer(model, SGD(0.0), seed=0).step(a) for a in data]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_a_file_tells_its_class_and_nothing_else_is_made(tmp_path):
     path = tmp_path / "m.safetensors"
     SparseAutoencoder([6, 4], weight=2, seed=0).save(path)

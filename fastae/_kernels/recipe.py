@@ -46,7 +46,7 @@ class Recipe(NamedTuple):
         return self.clip_norm < inf or self.accumulate > 1
 
 
-def check(recipe, layers, loss):
+def check(recipe: Recipe | None, layers: list[Any], loss: int) -> Recipe:
     """A recipe that fits the layers (n_in, n_out, activation, has_bias) and the loss; None is a plain one."""
     recipe, n = recipe or Recipe(), len(layers)
     if recipe.noise is not None and recipe.noise not in NOISES:

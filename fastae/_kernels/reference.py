@@ -370,7 +370,7 @@ class Plan:
 
     def __init__(self, layers, weights, velocity, batch_size, loss, n_threads, square=None, recipe=None):
         self.weights, self.velocity, self.square, self.batch_size = weights, velocity, square, batch_size
-        self.loss, self.n_threads, self.done, self.penalty = loss, n_threads, 0, 0.0
+        self.loss, self.n_threads, self.done, self.total, self.penalty = loss, n_threads, 0, 0.0, 0.0
         self.recipe = check(recipe, layers, loss)
         self.layers, self._gradients = layers, np.zeros_like(weights)
         self._views, self._slopes = _views(layers, weights), _views(layers, self._gradients)
@@ -387,7 +387,7 @@ class Plan:
         total : float
             The argument, plus the loss times rows of each step.
         """
-        self.done, self.penalty, size = 0, 0.0, self.batch_size * self.recipe.accumulate
+        self.done, self.total, self.penalty, size = 0, total, 0.0, self.batch_size * self.recipe.accumulate
         for number, start in enumerate(range(first, last, size)):
             stop = min(start + size, last)
             rows = np.arange(start, stop) if order is None else order[start:stop]
@@ -399,8 +399,8 @@ class Plan:
                 value, penalty = self._gradient(x, target, rows, step + number, factor, sample_weight)
                 if not math.isfinite(value) or not self._update(rates, step + number):
                     return start - first, total
-            self.done = stop - first
             total += value * (stop - start)
+            self.done, self.total = stop - first, total
             self.penalty += penalty * (stop - start)
             if gradients is not None:
                 gradients[...] = self._gradients

@@ -45,7 +45,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
     (5, 64)
     """
 
-    _settings: ClassVar[tuple[str, ...]] = (*VariationalAutoencoder._settings, "n_conditions")
+    setting_names: ClassVar[tuple[str, ...]] = (*VariationalAutoencoder.setting_names, "n_conditions")
 
     def __init__(
         self,

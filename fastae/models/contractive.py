@@ -33,7 +33,7 @@ class ContractiveAutoencoder(Autoencoder):
     """
 
     default_loss = "half_squared"
-    _settings = (*Autoencoder._settings, "weight")
+    setting_names = (*Autoencoder.setting_names, "weight")
 
     def __init__(self, sizes: Any = None, *, weight: float = 0.1, tied: bool = True, **network: Unpack[Untied]) -> None:
         super().__init__(sizes, **preset(network, activation="sigmoid", latent_activation="sigmoid"), tied=tied)

@@ -33,7 +33,7 @@ class DenoisingAutoencoder(Autoencoder):
         Further arguments of :class:`fastae.Autoencoder`.
     """
 
-    _settings = (*Autoencoder._settings, "noise", "level")
+    setting_names = (*Autoencoder.setting_names, "noise", "level")
 
     def __init__(
         self, sizes: Any = None, *, noise: str | None = "gaussian", level: float = 0.3, **network: Unpack[Network]

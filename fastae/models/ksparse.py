@@ -32,7 +32,7 @@ class KSparseAutoencoder(_ByHalves):
         Further arguments of :class:`fastae.Autoencoder`.
     """
 
-    _settings = (*Autoencoder._settings, "k")
+    setting_names = (*Autoencoder.setting_names, "k")
 
     def __init__(self, sizes: Any = None, k: int = 1, *, tied: bool = True, **network: Unpack[Untied]) -> None:
         super().__init__(sizes, **network, tied=tied)

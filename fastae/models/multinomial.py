@@ -31,7 +31,7 @@ class MultinomialAutoencoder(Autoencoder):
     """
 
     default_loss = "multinomial"
-    _settings = (*Autoencoder._settings, "level")
+    setting_names = (*Autoencoder.setting_names, "level")
 
     def __init__(self, sizes: Any = None, *, level: float = 0.5, **network: Unpack[Network]) -> None:
         own = {"activation": "tanh", "latent_activation": "tanh", "output_activation": "identity"}

@@ -36,7 +36,7 @@ class SparseAutoencoder(Autoencoder):
     """
 
     default_loss = "half_squared"
-    _settings = (*Autoencoder._settings, "penalty", "weight", "rho")
+    setting_names = (*Autoencoder.setting_names, "penalty", "weight", "rho")
 
     def __init__(
         self,

@@ -68,7 +68,7 @@ class VariationalAutoencoder(_ByHalves):
     (5, 64)
     """
 
-    _settings: ClassVar[tuple[str, ...]] = ("dropout", "likelihood", "beta", "sigma", "anneal_steps", "binarize")
+    setting_names: ClassVar[tuple[str, ...]] = ("dropout", "likelihood", "beta", "sigma", "anneal_steps", "binarize")
     n_conditions = 0  # features behind the others that are given, not modelled
 
     def __init__(

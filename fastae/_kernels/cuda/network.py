@@ -55,7 +55,7 @@ class Plan:
         self.weights, self.velocity, self.square, self.batch_size = weights, velocity, square, batch_size
         self.layers, self.loss = checks.layers(layers, weights.size, chained=False), checks.loss(loss)
         self.recipe = supported(check(recipe, self.layers, loss))
-        self.n_threads, self.done, self.penalty = n_threads, 0, 0.0
+        self.n_threads, self.done, self.total, self.penalty = n_threads, 0, 0.0, 0.0
         self._real = real = weights.dtype.type
         self._running = threading.Lock()
         self._copies, self._steps = cuda.stream(), cuda.stream()
@@ -98,7 +98,7 @@ class Plan:
             checks.contiguous(sample_weight, self.weights.dtype, n)
         if not self._running.acquire(blocking=False):
             raise RuntimeError("this plan is running in another thread; each thread needs a trainer and a model of its own")
-        self.done, self.penalty = 0, 0.0
+        self.done, self.total, self.penalty = 0, total, 0.0
         try:
             with np.errstate(over="ignore", invalid="ignore"):
                 data, pace = (x, target, order, sample_weight), (optimizer, schedule, step)
@@ -110,7 +110,7 @@ class Plan:
                 if reached > first:
                     for on_device, host in [*self._states, *([(self._gradients, gradients)] if keep else [])]:
                         on_device.download(host, self._steps)
-                self.done, self.penalty = reached - first, float(after[1])
+                self.done, (self.total, self.penalty) = reached - first, map(float, after)
         except BaseException:  # Ctrl-C: the host's weights are those before the run, the device's are not
             self._spoil()
             raise

@@ -305,7 +305,7 @@ cdef class Plan:
     cdef readonly Py_ssize_t batch_size
     cdef public int n_threads
     cdef public Py_ssize_t done
-    cdef readonly double penalty
+    cdef readonly double penalty, total
     cdef public object watch            # watch(rows, total), called now and then in a run, which ends where it raises; or None
     cdef object recipe, error
 
@@ -612,7 +612,7 @@ cdef class Plan:
         with nogil:
             run_team(train_team, t, n_threads)
         self.busy = False
-        self.done, self.penalty = t.done, t.penalty
+        self.done, self.total, self.penalty = t.done, t.total, t.penalty
         if self.error is not None:
             error, self.error = self.error, None
             raise error

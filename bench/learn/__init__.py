@@ -1,0 +1,1 @@
+"""Published results, reproduced: each protocol is a module, ``python -m bench.learn NAME`` runs it."""

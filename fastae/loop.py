@@ -1,0 +1,297 @@
+"""The loop of a fit: epochs, calls into the kernels, and counts that are right whatever ends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from ._check import Array
+from ._kernels.names import keeps_square, keeps_velocity
+from ._kernels.recipe import Recipe, check
+from .callbacks import Callback
+from .data import Data, Door
+from .history import DivergenceError, History
+from .layers import Network
+from .optim import Optimizer, Rule
+from .schedules import Schedule
+from .settings import check_threads
+from .streams import Piece
+
+_CALL_SECONDS = 0.04  # of a call into kernels that nobody can watch, after which Python looks for Ctrl-C and moves the bar
+_WATCHED_ROWS = 1 << 20  # of a call into kernels that can be watched: what the order of rows takes is 8 MB
+_SPLIT = 2**64 - 1  # the epoch whose order says which samples are held back for validation; no fit comes so far
+
+
+class Loop:
+    """What a Trainer does once all its arguments are checked. The attributes are the Trainer's."""
+
+    model: Network
+    optimizer: Optimizer
+    schedule: Schedule | None
+    batch_size: int
+    accumulate: int
+    clip_norm: float
+    clip_value: float
+    feature_weight: Array | None
+    n_threads: int | None
+    history: History
+    samples_to_go: int | None  # in the fit that begins, where that is known
+
+    steps: int
+    epochs: int
+    position: int  # samples done in the epoch
+    _total: float  # of their loss, times samples
+    _ended: bool  # the epoch is, but for its validation and callbacks
+    _begun: tuple[int, int]  # steps and epochs before the fit
+    _fit_steps: int | None  # of the whole fit, where that is known
+
+    _door: Door
+    _kernels: Any
+    _plan: Any
+    _parameters: Array | None  # of the plan
+    _velocity: Array | None
+    _square: Array | None
+    _loss: int
+    _key: int
+    _steps: int  # of one call
+    _factor: Callable[[Array], Array] | None  # of penalties, at steps
+
+    # ---- the plan
+
+    def _own_recipe(self) -> Recipe:
+        """The model's, with what is the trainer's own."""
+        recipe: Recipe = (self.model.recipe() or Recipe())._replace(
+            key=self._key,
+            feature_weight=self.feature_weight,
+            clip_norm=self.clip_norm,
+            clip_value=self.clip_value,
+            accumulate=self.accumulate,
+        )
+        check(recipe, self.model.shapes(), self._loss)
+        return recipe
+
+    def _ready(self) -> Any:
+        """The plan of a fit, made anew where the model's recipe has changed."""
+        recipe = self._own_recipe()
+        if recipe != self._door.recipe:
+            self._plan = None
+            self._door.follow(recipe)
+        return self._planned(self.batch_size, self.optimizer.hyperparameters())
+
+    def _planned(self, batch_size: int, rule: Rule) -> Any:
+        """The plan for a batch size, made anew for another one, or where the optimiser first needs an array of its own."""
+        model = self.model
+        if self._velocity is None and keeps_velocity(rule[0], rule[2]):
+            self._velocity, self._plan = np.zeros_like(model.parameters), None
+        if self._square is None and keeps_square(rule[0]):
+            self._square, self._plan = np.zeros_like(model.parameters), None
+        moved = self._parameters is not model.parameters  # the model became part of another
+        if self._plan is None or self._plan.batch_size != batch_size or moved:
+            self._parameters = model.parameters
+            self._plan = self._kernels.Plan(
+                model.shapes(),
+                model.parameters,
+                self._velocity,
+                batch_size,
+                self._loss,
+                1,
+                self._square,
+                self._door.recipe,
+            )
+        self._plan.n_threads = check_threads(self.n_threads)
+        return self._plan
+
+    def _rates(self, first: int, n: int, rule: Rule) -> Array:
+        """Learning rate, momentum and factor of penalties of steps from a first one on: (n, 3)."""
+        steps, table = np.arange(first, first + n), np.empty((n, 3))
+        table[:] = rule[1], rule[2], 1.0
+        if self.schedule is not None:
+            numbers = steps - self._begun[0] if self.schedule.per_fit else steps
+            rates = self.schedule.rates(numbers, rule[1], rule[2], self._fit_steps)
+            columns = 2 if keeps_velocity(rule[0], rule[2]) else 1
+            table[:, :columns] = rates[:, :columns]
+        if self._factor is not None:
+            table[:, 2] = self._factor(steps)
+        return table
+
+    @property
+    def _scheduled(self) -> bool:
+        """Whether steps have rates or factors of their own."""
+        return self.schedule is not None or self._factor is not None
+
+    # ---- a fit
+
+    def _begin(self, n: int | None, epochs: int, resume: bool) -> None:
+        """Set the counts of a fit of epochs of n samples, or see whether one can go on."""
+        size = self.batch_size * self.accumulate
+        if not resume:
+            self.position, self._total, self._ended = 0, 0.0, False
+            self._begun, self.history = (self.steps, self.epochs), History()
+        elif n is not None and (self.position > n or (self.position % size and self.position != n)):
+            raise ValueError(
+                f"x takes the samples of the fit to resume, which had done {self.position} of an epoch by {size}; got {n}"
+            )
+        done = self.epochs - self._begun[1] - self._ended
+        self._fit_steps = None if n is None else epochs * -(-n // size)
+        self.samples_to_go = None if n is None else max((epochs - done) * n - self.position, 0)
+
+    def _fit(
+        self,
+        plan: Any,
+        pieces: Callable[[], Iterable[Piece]],
+        epochs: int,
+        validation: Data | None,
+        watch: list[Callback],
+        states: list[tuple[str, dict[str, Array]]],
+    ) -> None:
+        """Epochs up to a number from the fit's beginning; ``states`` are those of callbacks that go on."""
+        trainer: Any = self  # callbacks know no other Loop
+        finished = False
+        try:
+            for callback in watch:
+                callback.on_fit_begin(trainer)
+                state = next((pair for pair in states if pair[0] == type(callback).__name__), None)
+                if state is not None:
+                    states.remove(state)
+                    callback.restore(state[1])
+            stop = False
+            while (self._ended or self.epochs - self._begun[1] < epochs) and not stop:
+                start = time.perf_counter()
+                if not self._ended and not self._epoch(plan, pieces(), watch):
+                    break
+                stop = self._end_epoch(time.perf_counter() - start, validation, watch)
+            finished = True
+        finally:
+            for callback in watch:
+                callback.on_fit_end(trainer, finished)
+
+    def _epoch(self, plan: Any, pieces: Iterable[Piece], watch: list[Callback]) -> bool:
+        """An epoch, or the rest of one; False: there are no more samples."""
+        for piece in pieces:
+            self._advance(plan, piece, watch)
+        if self.position == 0 and self.epochs == self._begun[1]:
+            raise ValueError("x takes an iterable that gives samples; got one that gave none")
+        if self.position and not self._ended:
+            self.epochs, self._ended = self.epochs + 1, True
+        return self._ended
+
+    def _advance(self, plan: Any, piece: Piece, watch: list[Callback]) -> None:
+        """Steps over some rows, as many in a call into the kernels as its backend can be watched in, or callbacks ask for."""
+        done, last, size = piece.first, piece.last, self.batch_size * self.accumulate
+        watched = hasattr(plan, "watch")
+        while done < last:
+            most = -(-_WATCHED_ROWS // size) if watched else self._steps
+            steps = min([most, *(a.every - self.steps % a.every for a in watch if a.every)])
+            asked, start = min(steps * size, last - done), time.perf_counter()
+            taken = self._call(plan, piece, done, asked, watch)
+            seconds = time.perf_counter() - start
+            if taken < asked:
+                raise DivergenceError(self.steps)
+            done += taken
+            if seconds < _CALL_SECONDS / 2 and asked == self._steps * size:
+                self._steps *= 2
+            elif seconds > _CALL_SECONDS:
+                self._steps = max(self._steps // 2, 1)
+
+    def _call(self, plan: Any, piece: Piece, done: int, asked: int, watch: list[Callback]) -> int:
+        """One call into the kernels; how many of the rows asked for are done, and counted."""
+        trainer: Any = self
+        data, size, rule = piece.data, self.batch_size * self.accumulate, self.optimizer.hyperparameters()
+        rows, first = piece.order(done, asked)
+        rates = self._rates(self.steps, -(-asked // size), rule) if self._scheduled else None
+        interrupt, seen, position, ends = None, 0, self.position, piece.ends and done + asked == piece.last
+
+        def look(rows: int, total: float) -> None:
+            """In the midst of the run, where Python sees to Ctrl-C as well."""
+            nonlocal seen
+            for callback in watch if rows > seen else ():
+                if callback.within:
+                    callback.on_steps(trainer, rows - seen, total / (position + rows))
+            seen = max(rows, seen)
+
+        if hasattr(plan, "watch"):
+            plan.watch = look
+        try:
+            taken, total = plan.run(
+                data.x, data.target, rows, first, first + asked, rule, None, self._total, self.steps, rates, data.weight
+            )
+        except BaseException as error:  # Ctrl-C comes from look, or as the call returns: its steps are taken
+            interrupt, taken = error, plan.done
+            total = plan.total if taken else self._total
+        self.steps += -(-taken // size)  # up to the next call, no Ctrl-C comes between these lines
+        self.position += taken
+        self._total = total
+        self._ended = ends and taken == asked
+        self.epochs += self._ended
+        plan.done = 0
+        if hasattr(plan, "watch"):
+            plan.watch = None  # a step has nobody who watches
+        for callback in watch:
+            new = taken - seen if callback.within else taken
+            if new > 0:
+                callback.on_steps(trainer, new, total / self.position)
+        if interrupt is not None:
+            raise interrupt
+        return int(taken)
+
+    def _end_epoch(self, seconds: float, validation: Data | None, watch: list[Callback]) -> bool:
+        """Validation, history, callbacks; whether one of them ends the fit."""
+        loss, rule = self._total / self.position, self.optimizer.hyperparameters()
+        logs = {"epoch": self.epochs, "loss": loss, "seconds": seconds, "lr": rule[1]}
+        if validation is not None:
+            logs["val_loss"] = self._evaluate(validation)
+        if self.schedule is not None:
+            logs["lr"] = float(self._rates(self.steps - 1, 1, rule)[0, 0])
+            self.schedule.observe(logs.get("val_loss", loss))
+        for name in self.history.__dict__.keys() & logs.keys():
+            getattr(self.history, name).append(logs[name])
+        self._ended, self.position, self._total = False, 0, 0.0
+        trainer: Any = self
+        answers = [callback.on_epoch_end(trainer, logs) for callback in watch]
+        return any(answers)
+
+    def _order(self, data: Data, shuffle: bool) -> Callable[[int, int], tuple[Array | None, int]]:
+        """The order of an epoch's rows, by a function of the key and the number of the epoch.
+
+        A part at a time, so that memory does not grow with the data.
+        """
+
+        def order(done: int, n: int) -> tuple[Array | None, int]:
+            if not shuffle:
+                return data.rows, done
+            rows = np.empty(n, np.int64)
+            self._kernels.shuffled(self._key, self.epochs, data.n, done, rows)
+            return rows if data.rows is None else data.rows[rows], 0
+
+        return order
+
+    def _split(self, data: Data, fraction: float) -> tuple[Data, Data]:
+        """The samples to learn from, and those held back."""
+        order = np.empty(data.n, np.int64)
+        self._kernels.shuffled(self._key, _SPLIT, data.n, 0, order)
+        return data.split(fraction, order)
+
+    def _evaluate(self, data: Data) -> float:
+        total = 0.0
+        for x, target, weight in data.blocks():
+            losses = self.model.losses(x, target, self._loss, self.n_threads)
+            total += float(np.sum(losses if weight is None else losses * weight))
+        return total / data.n
+
+    # ---- going back
+
+    def _state(self) -> tuple[list[Array | None], dict[str, Any]]:
+        """Copies of all that a step changes."""
+        counts = ("steps", "epochs", "position", "_total", "_ended", "_begun", "_fit_steps", "_steps", "history")
+        arrays = (self.model.parameters, self._velocity, self._square)
+        return [None if a is None else a.copy() for a in arrays], {name: getattr(self, name) for name in counts}
+
+    def _restore(self, state: tuple[list[Array | None], dict[str, Any]]) -> None:
+        """Take what ``_state`` gave."""
+        for array, old in zip((self.model.parameters, self._velocity, self._square), state[0], strict=True):
+            if array is not None:
+                array[...] = 0 if old is None else old
+        self.__dict__.update(state[1])
