@@ -17,13 +17,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fastae._kernels.names import ACTIVATIONS, LOSSES
+from fastae._kernels import noise
+from fastae._kernels.names import ACTIVATIONS, LOSSES, NOISES, WHOLE_ROW
+from fastae._kernels.recipe import Recipe
 
 if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed: pip install fastae[cuda]", allow_module_level=True)
 
-from fastae._kernels.cuda import epilogues, gemm, memory, passes, philox
-from fastae._kernels.cuda.network import Plan
+from fastae._kernels.cuda import drawn, epilogues, gemm, losses, memory, passes, philox
+from fastae._kernels.cuda.network import MISSING, Plan, supported
 from fastae._kernels.cuda.toolkit import SIMULATED, cuda
 
 ROOT = Path(__file__).parents[1]
@@ -91,20 +93,27 @@ def products(real):
     from numba import types
 
     number, vector, matrix = types_of(real)
-    pair, rates = types.UniTuple(matrix, 2), types.UniTuple(number, 3)
-    learning = pair, pair, pair, rates, types.int64, types.int64[::1]
+    pair, rates = types.UniTuple(matrix, 2), types.UniTuple(number, 9)
+    learning = pair, pair, pair, pair, rates, types.int64, types.int64[::1]
+    last = matrix, matrix, matrix, number, vector, matrix, matrix
     return {
         "scale_and_add": (epilogues.scale_and_add(real), False, True, (matrix, number, number)),
         "forward": (epilogues.forward(real, GELU, True), False, False, (matrix,) * 3),
-        "last_layer": (epilogues.last_layer(real, SIGMOID, BCE), False, False, (matrix, matrix, matrix, number, vector)),
-        "input_gradient": (epilogues.input_gradient(real, GELU), False, True, (matrix,) * 2),
+        "last_layer": (epilogues.last_layer(real, SIGMOID, BCE), False, False, last),
+        "last_layer of a recipe": (epilogues.last_layer(real, SIGMOID, BCE, True, True, True), False, False, last),
+        "input_gradient": (epilogues.input_gradient(real, GELU), False, True, (matrix,) * 3),
+        "input_gradient of a recipe": (epilogues.input_gradient(real, GELU, True), False, True, (matrix,) * 3),
         "weight_gradient": (epilogues.weight_gradient(real), True, True, (matrix,) * 2),
-        "learn": (epilogues.learn(real, True, True, True, True), True, True, learning),
-        "learn plainly": (epilogues.learn(real, False, False, False, False), True, True, learning),
+        **{f"learn, {kind}": (epilogues.learn(real, RULES[kind], True, True), True, True, learning) for kind in RULES},
+        "learn plainly": (epilogues.learn(real, ("sgd", False, False, False), False, False), True, True, learning),
     }
 
 
-PRODUCTS = "scale_and_add", "forward", "last_layer", "input_gradient", "weight_gradient", "learn", "learn plainly"
+RULES = {kind: (kind, kind != "adam", kind == "sgd", True) for kind in ("sgd", "adam", "adamw", "rmsprop")}
+PRODUCTS = (
+    *("scale_and_add", "forward", "last_layer", "last_layer of a recipe", "input_gradient", "input_gradient of a recipe"),
+    *("weight_gradient", *(f"learn, {kind}" for kind in RULES), "learn plainly"),
+)
 TILES = [(real, tile) for real, tiles in gemm.TILES.items() for tile in tiles]
 
 
@@ -136,12 +145,15 @@ def test_products_as_compiled(build, real, tile, name):
 def test_passes_as_compiled(build, real):
     from numba import types
 
-    number, vector, _ = types_of(real)
+    number, vector, matrix = types_of(real)
     kernels = [(passes.activate(real, i), vector, vector) for i in range(len(ACTIVATIONS))]
     kernels += [(passes.differentiate(real, i), vector, vector, vector) for i in range(len(ACTIVATIONS))]
-    kernels += [(passes.loss(real, i), vector, vector, number, vector, vector) for i in range(len(LOSSES))]
-    rates, flag = types.UniTuple(number, 3), types.int64[::1]
-    kernels += [(passes.optimise(*kind), vector, vector, vector, rates, flag) for kind in ((False, False), (True, True))]
+    by_element = [i for i in range(len(LOSSES)) if i not in WHOLE_ROW]
+    kernels += [(losses.loss(real, i), vector, vector, number, vector, vector) for i in by_element]
+    row = types.int64, types.int64, matrix, matrix, matrix, number, matrix, matrix, vector
+    kernels += [(losses.row_losses(real, i, GELU, True), *row) for i in (0, *WHOLE_ROW)]
+    rates, flag = types.UniTuple(number, 9), types.int64[::1]
+    kernels += [(passes.optimise(rule), *[vector] * 4, rates, flag) for rule in RULES.values()]
     for kernel, *signature in kernels:
         check_memory(build(kernel, *signature), real)
 
@@ -150,28 +162,23 @@ def test_passes_as_compiled(build, real):
 def test_the_tally_and_noise_as_compiled(build):
     from numba import types
 
-    f64, i64 = types.float64, types.int64
+    f64, i64, words = types.float64, types.int64, types.UniTuple(types.uint64, 2)
     for real in gemm.TILES:
-        _, vector, matrix = types_of(real)
-        check_memory(build(passes.tally, vector, i64, f64, f64, i64, f64[::1], i64[::1]), np.float64)
+        number, vector, matrix = types_of(real)
+        tally = vector, i64, f64, vector, i64, f64, f64, i64, f64[::1], i64[::1]
+        check_memory(build(losses.tally, *tally), np.float64)
         for normal in (False, True):
-            check_memory(build(philox.noise(real, normal), types.uint64, i64, i64, i64, matrix), real)
+            check_memory(build(philox.noise(real, normal), words, words, i64, matrix), real)
+        for kind in (None, *NOISES):
+            signature = i64, i64, i64, words, words, number, matrix, matrix
+            check_memory(build(drawn.disturb(real, kind, True), *signature), real)
+        check_memory(build(drawn.drop(real), i64, i64, words, words, number, number, matrix, matrix, matrix), real)
+        code = i64, i64, words, words, matrix, matrix, i64, i64, matrix, matrix, vector
+        check_memory(build(drawn.gaussian_code(real), *code), real)
+        check_memory(build(drawn.gaussian_code_gradient(real, GELU, True), i64, i64, number, *[matrix] * 6), real)
 
 
 # ---- random numbers --------------------------------------------------------------------------------------------------
-
-
-def philox_numpy(counter, key):
-    """Philox4x32-10 on rows of counters, uint32 (n, 4), and a key of two words: what the device function must give."""
-    words, (k0, k1) = counter.astype(np.uint64).T, map(int, key)
-    for _ in range(10):
-        high_low = [
-            divmod(multiplier * word, np.uint64(2**32)) for multiplier, word in ((0xD2511F53, words[0]), (0xCD9E8D57, words[2]))
-        ]
-        (high0, low0), (high1, low1) = high_low
-        words = np.array([high1 ^ words[1] ^ np.uint64(k0), low1, high0 ^ words[3] ^ np.uint64(k1), low0])
-        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
-    return words.T.astype(np.uint32)
 
 
 KNOWN = [  # Random123's kat_vectors, of philox 4x32 10: counter, key, words
@@ -187,39 +194,41 @@ KNOWN = [  # Random123's kat_vectors, of philox 4x32 10: counter, key, words
 
 @pytest.mark.parametrize(("counter", "key", "words"), KNOWN)
 def test_philox_gives_the_published_numbers(counter, key, words):
-    assert philox_numpy(np.array([counter]), key).tolist() == [words]
-    as_words = (tuple(map(np.uint64, a)) for a in (counter, key))
+    as_words = [tuple(map(np.uint64, a)) for a in (counter, key)]
+    assert list(map(int, noise.philox(as_words[0], key))) == words
     assert list(map(int, philox.philox(*as_words))) == words
-
-
-def words_of(shape, seed, step, layer, first):
-    rows, columns = shape
-    quads = -(-columns // 4)
-    counter = np.array([(step, layer, first + row, quad) for row in range(rows) for quad in range(quads)])
-    return philox_numpy(counter, (seed % 2**32, seed >> 32)).reshape(rows, quads * 4)[:, :columns]
 
 
 @simulated
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_noise_is_a_function_of_its_place(dtype):
-    seed, step, layer = 2**40 + 7, 2**33 + 5, 2
-    whole, part = np.empty((5, 11), dtype), np.empty((2, 7), dtype)
-    philox.fill(whole, seed, step, layer)
-    philox.fill(part, seed, step, layer, first=3)
-    np.testing.assert_array_equal(whole, (words_of((5, 11), seed, 5, layer, 0) >> 8) * 2.0**-24)
-    np.testing.assert_array_equal(part, whole[3:, :7])
+def test_random_numbers_are_those_of_the_contract(dtype):
+    """Features on both sides of 64, samples from a later one on, a step and a key of more than 32 bits."""
+    key, step, stream, first = 2**63 + 7, 2**33 + 5, 3, 4
+    for features in (1, 16, 63, 70, 131):
+        out = np.empty((3, features), dtype)
+        place = key, step, stream, first, 3, features, np.dtype(dtype)
+        philox.fill(out, key, step, stream, first)
+        np.testing.assert_array_equal(out, noise.uniform(*place))
+        philox.fill(out, key, step, stream, first, normal=True)
+        np.testing.assert_allclose(out, noise.normal(*place), rtol=0, atol=32 * float(np.finfo(dtype).eps))
 
 
-@simulated
-def test_normal_noise():
-    out, words = np.empty((50, 40)), words_of((50, 40), 3, 1, 0, 0)
-    philox.fill(out, 3, 1, 0, normal=True)
-    u, v = ((words[:, i::2] >> 8) * 2.0**-24 for i in (0, 1))
-    radius = np.sqrt(-2 * np.log(u + 2.0**-25))
-    np.testing.assert_allclose(out[:, ::2], radius * np.cos(2 * np.pi * v), rtol=0, atol=1e-12)
-    np.testing.assert_allclose(out[:, 1::2], radius * np.sin(2 * np.pi * v), rtol=0, atol=1e-12)
-    assert abs(out.mean()) < 0.1
-    assert out.std() == pytest.approx(1, abs=0.1)
+def test_the_logarithm_of_a_normal_number_has_an_exact_argument():
+    """Of floats of 24 bits, u + 2^-25 is one below 1/2, and 1 - (u + 2^-25) from there on."""
+    for bits in (0, 1, 2**22, 2**23 - 1, 2**23, 2**23 + 1, 2**24 - 2, 2**24 - 1):
+        u, half, one = np.float32(bits * 2.0**-24), np.float32(2.0**-25), np.float32(1)
+        exact = bits * 2.0**-24 + 2.0**-25
+        assert float(u + half) == exact if bits < 2**23 else 1 + float(half - (one - u)) == exact
+
+
+# ---- recipes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", MISSING)
+def test_a_part_of_a_recipe_that_is_missing_is_named(part):
+    message = rf"recipe part '{part}' is not in the cuda backend; take backend='cython' or 'numpy'"
+    with pytest.raises(NotImplementedError, match=message):
+        supported(Recipe(**{part: 2}))
 
 
 # ---- what goes up, and when ------------------------------------------------------------------------------------------
@@ -259,10 +268,10 @@ def test_a_batch_goes_up_while_the_one_before_is_computed(monkeypatch, rng):
     fake = SimpleNamespace(event=Event, pinned_array=pinned_array, to_device=lambda host: Device())
     monkeypatch.setattr(memory, "cuda", fake)
     staging = [memory.Staging(2, 3, 3, np.float32) for _ in range(2)]
-    assert [a.shape for a in pinned] == [(2, 4)] * 4
+    assert [a.shape for a in pinned] == [(2, 4), (2, 4), (1, 4)] * 2
     for n in range(3):
         x = np.full((2, 3), n, np.float32)
-        staging[n % 2].send(x, x, slice(None), "copies", "steps")
+        staging[n % 2].send(x, x, None, slice(None), "copies", "steps")
         staging[n % 2].used("steps")
     for n, buffer in enumerate((0, 1, 0)):
         assert calls[6 * n : 6 * n + 6] == [

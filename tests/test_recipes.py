@@ -305,6 +305,8 @@ def test_sparse_rows(kernels, batch, source, rng):
 
 def test_a_loss_of_ones_own_in_a_recipe(compiled, rng):
     numba = pytest.importorskip("fastae._kernels.numba.rows")
+    if not hasattr(compiled, "define"):
+        pytest.skip("this backend learns no functions")
     functions = numba.compiled("loss", lambda y, t: (y - t) * (y - t), None, "float64")
     number = len(LOSSES) + 900
     compiled.define("loss", number, np.dtype("float64"), [f.address for f in functions])

@@ -2,10 +2,13 @@
 
     engine.py       the functions of the contract: arrays of the host in and out
     network.py      Plan and Inference: parameters, batches and optimiser state stay on the device
-      -> gemm.py        the tile: one kernel for every matrix product
-        -> epilogues.py     what is fused into its store
-      -> passes.py      the kernels without a product
-    formulas.py     activations, losses, SGD: each formula once
+      -> passage.py     a batch's way through the layers and back, with what a recipe adds
+        -> gemm.py          the tile: one kernel for every matrix product
+          -> epilogues.py       what is fused into its store
+        -> drawn.py         noise, dropout, the Gaussian code
+        -> losses.py        losses of whole rows, the tally of a step's
+    passes.py       the kernels that take an array element by element
+    formulas.py     activations, losses, optimisers: each formula once
     philox.py       random numbers
     memory.py       padded matrices, parameters, and the pinned buffers through which batches go up
     toolkit.py      the one import of numba.cuda; loads and stores of four numbers

@@ -3,10 +3,13 @@
 For training these copies would cost more than the work; ``Plan`` leaves everything on the device.
 """
 
+import math
+
 import numpy as np
 
 from .. import checks, reference
-from . import epilogues, passes
+from ..names import WHOLE_ROW
+from . import epilogues, formulas, losses, passes
 from .gemm import multiply
 from .memory import download, download_row, matrix, uploaded
 from .network import Inference, Plan
@@ -23,8 +26,9 @@ __all__ = [
     "linear_grad_weight",
     "loss",
     "matmul",
-    "sgd",
+    "sample_losses",
     "shuffled",
+    "update",
 ]
 
 
@@ -69,8 +73,9 @@ def linear_grad_input(dz, weight, activation, kept, dx, n_threads):
         checks.contiguous(kept, dx.dtype, m, n)
     real = dx.dtype.type
     output = matrix(m, n, real)
-    operands = uploaded(kept) if activation > 0 else output, output
-    multiply(real, m, n, k, uploaded(dz), uploaded(weight), False, True, epilogues.input_gradient(real, activation), operands)
+    below = uploaded(kept) if activation > 0 else output
+    epilogue = epilogues.input_gradient(real, activation)
+    multiply(real, m, n, k, uploaded(dz), uploaded(weight), False, True, epilogue, (below, below, output))
     download(output, dx)
 
 
@@ -121,38 +126,65 @@ def loss(loss, y, target, dy, n_threads):
     if dy is not None:
         checks.writable(dy, y.dtype, *shape)
     real = y.dtype.type
-    kernel = passes.loss(real, checks.loss(loss))
+    checks.loss(loss)
     if not y.size:
         return 0.0
     divisor = reference._divisor(loss, *shape)
-    gradient, parts = cuda.to_device(y.ravel()), cuda.device_array(-(-y.size // passes.TERMS), real)
+    if loss in WHOLE_ROW:
+        gradient, each = _row_losses(loss, y, target, 1 / divisor)
+        if dy is not None:
+            download(gradient, dy)
+        return float(np.sum(each, dtype=np.float64)) / divisor
+    kernel = losses.loss(real, loss)
+    gradient, parts = cuda.to_device(y.ravel()), cuda.device_array(-(-y.size // losses.TERMS), real)
     passes.launch(kernel, len(parts), gradient, cuda.to_device(target.ravel()), real(1 / divisor), gradient, parts)
-    total, failed = cuda.to_device(np.zeros(1)), cuda.to_device(np.full(1, -1))
-    passes.tally[1, passes.THREADS](parts, len(parts), float(divisor), 1.0, 0, total, failed)
+    totals, failed = cuda.to_device(np.zeros(2)), cuda.to_device(np.full(1, -1))
+    losses.tally[1, passes.THREADS](parts, len(parts), float(divisor), parts, 0, 0.0, 1.0, 0, totals, failed)
     if dy is not None:
         dy[...] = gradient.copy_to_host().reshape(shape)
-    return float(total.copy_to_host()[0])
+    return float(totals.copy_to_host()[0])
 
 
-def sgd(weight, dweight, velocity, lr, momentum, nesterov, weight_decay, n_threads):
-    """PyTorch's SGD on flat arrays. False, and nothing written, where a new weight or velocity is not finite."""
+def sample_losses(loss, y, target, out, n_threads):
+    """out (B,) of float64 := each sample's sum over features."""
+    shape = checks.matrix_shape(y)
+    checks.contiguous(y, y.dtype, *shape), checks.contiguous(target, y.dtype, *shape)
+    checks.writable(out, np.float64, len(y))
+    checks.loss(loss)
+    out[...] = _row_losses(loss, y, target, 1.0)[1] if y.size else 0
+
+
+def _row_losses(loss, y, target, scale):
+    """The gradient by y times ``scale``, on the device, and each row's loss."""
+    real, (rows, columns) = y.dtype.type, y.shape
+    on_device, each = uploaded(y), cuda.device_array(rows, real)
+    kernel = losses.row_losses(real, loss, 0, False)
+    operands = on_device, on_device, uploaded(target), real(scale), on_device, on_device, each
+    losses.launch_by_rows(kernel, rows, columns, *operands)
+    return on_device, each.copy_to_host()
+
+
+def update(weight, dweight, velocity, square, optimizer, step, n_threads):
+    """One update of flat arrays. False, and nothing written, where a result is not finite."""
     n, dtype = len(checks.ndarray(weight)), weight.dtype
-    checks.writable(weight, dtype, n), checks.contiguous(dweight, dtype, n)
-    if momentum:
-        checks.writable(velocity, dtype, n)
+    rule = formulas.rule(checks.optimizer(optimizer, velocity, square))
+    has_velocity, has_square = formulas.keeps(rule)
+    outputs = weight, velocity if has_velocity else None, square if has_square else None
+    for a in outputs:
+        if a is not None:
+            checks.writable(a, dtype, n)
+    checks.contiguous(dweight, dtype, n)
     if n == 0:
         return True
-    w, dw = cuda.to_device(weight), cuda.to_device(dweight)
-    v = cuda.to_device(velocity) if momentum else w
-    with np.errstate(over="ignore"):
-        rates = tuple(map(dtype.type, (lr, momentum, weight_decay)))
-    failed = cuda.to_device(np.full(1, -1))
-    passes.launch(passes.optimise(momentum != 0, bool(nesterov)), n, w, dw, v, rates, failed)
+    on_device = [None if a is None else cuda.to_device(a) for a in outputs]
+    w, v, s = (on_device[0] if a is None else a for a in on_device)
+    rates, failed = formulas.rates(dtype.type, optimizer, step, math.inf), cuda.to_device(np.full(1, -1))
+    passes.launch(passes.optimise(rule), n, w, cuda.to_device(dweight), v, s, rates, failed)
     if failed.copy_to_host()[0] >= 0:
         return False
-    w.copy_to_host(weight)
-    if momentum:
-        v.copy_to_host(velocity)
+    for result, a in zip(on_device, outputs, strict=True):
+        if a is not None:
+            result.copy_to_host(a)
     return True
 
 

@@ -6,10 +6,11 @@ their losses, or 0. ``row(i, total, operands)`` takes the sum over k of A's row 
 sum of what ``store`` returned; either may be None. ``operands`` is a tuple, which each takes apart.
 """
 
+import math
 from functools import cache
 
 from ..names import keeps_input
-from .formulas import formulas, sgd
+from .formulas import formulas, keeps, optimiser
 from .gemm import Epilogue
 from .toolkit import device, each, each_pair, each_with, load4, store4
 
@@ -36,6 +37,7 @@ def total_of(four):
 
 
 plus_each = each_pair(plus)
+times_each = each_pair(times)
 scaled = each_with(times)
 nothing_of_each = each(nothing_of)
 
@@ -89,24 +91,39 @@ def forward(real, activation, keep):
 
 
 @cache
-def last_layer(real, activation, loss):
-    """The loss's gradient by z, for operands (bias, target, dz, scale, losses): neither z nor y is stored.
+def last_layer(real, activation, loss, weighted=False, by_feature=False, missing=False):
+    """The loss's gradient by z, for operands (bias, target, dz, scale, losses, sample_weight, feature_weight).
 
-    Each thread adds up the losses of its numbers, at most 64 of them in the kernel's type, and leaves the sum in ``losses``.
+    Neither z nor y is stored. Each thread adds up the losses of its numbers, at most 64 of them in the kernel's type, and
+    leaves the sum in ``losses``.
+    ``weighted``: by samples; ``missing``: where the target is NaN there is no loss.
     """
-    inside, f = cut(real), each(formulas(real).activate[activation])
+    inside, f, zero = cut(real), each(formulas(real).activate[activation]), real(0)
     term, slope = each_pair(formulas(real).term[loss]), each_pair(formulas(real).slope[loss])
     times_slope = each_pair(formulas(real).times_slope[activation])
     from_input = keeps_input(activation)
 
     @device
+    def present_one(a, t):
+        return zero if math.isnan(t) else a
+
+    present = each_pair(present_one)
+
+    @device
     def store(i, j, z, left, operands):
-        bias, targets, dz, scale, _ = operands
+        bias, targets, dz, scale, _, sample_weight, feature_weight = operands
         z = plus_each(z, load4(bias, 0, j))
         y, target = f(z), load4(targets, i, j)
-        dy = scaled(slope(y, target), scale)
-        store4(dz, i, j, inside(times_slope(z if from_input else y, dy), left))
-        return total_of(inside(term(y, target), left))
+        terms, dy = term(y, target), slope(y, target)
+        if missing:
+            terms, dy = present(terms, target), present(dy, target)
+        if by_feature:
+            factors = load4(feature_weight, 0, j)
+            terms, dy = times_each(terms, factors), times_each(dy, factors)
+        if weighted:
+            terms, dy = scaled(terms, sample_weight[0, i]), scaled(dy, sample_weight[0, i])
+        store4(dz, i, j, inside(times_slope(z if from_input else y, scaled(dy, scale)), left))
+        return total_of(inside(terms, left))
 
     @device
     def finish(place, total, operands):
@@ -116,14 +133,16 @@ def last_layer(real, activation, loss):
 
 
 @cache
-def input_gradient(real, activation):
-    """dx := z f'(kept), for operands (kept, dx)."""
+def input_gradient(real, activation, gated=False):
+    """dx := z f'(kept), for operands (kept, gate, dx); z times the gate first, where there is one."""
     inside, zero = cut(real), real(0)
     times_slope = each_pair(formulas(real).times_slope[activation])
 
     @device
     def store(i, j, z, left, operands):
-        kept, dx = operands
+        kept, gate, dx = operands
+        if gated:
+            z = times_each(z, load4(gate, i, j))
         store4(dx, i, j, inside(times_slope(load4(kept, i, j), z), left))
         return zero
 
@@ -148,13 +167,14 @@ def weight_gradient(real):
 
 
 @cache
-def learn(real, momentum, nesterov, has_bias, keep):
-    """The optimiser's step, for operands (parameters, velocities, gradients, rates, step, failed).
+def learn(real, rule, has_bias, keep):
+    """The optimiser's step, for operands (parameters, velocities, squares, gradients, rates, step, failed).
 
-    The first three are pairs (W, b); gradients are only written, and only where ``keep`` says so. The first step of which a
+    The first four are pairs (W, b); gradients are only written, and only where ``keep`` says so. The first step of which a
     result is not finite goes into failed[0].
     """
-    inside, zero, update = cut(real), real(0), sgd(momentum, nesterov)
+    inside, zero, update = cut(real), real(0), optimiser(rule)
+    has_velocity, has_square = keeps(rule)
 
     @device
     def note(nothing, step, failed):
@@ -163,32 +183,42 @@ def learn(real, momentum, nesterov, has_bias, keep):
 
     @device
     def store(i, j, z, left, operands):
-        (weight, _), (velocity, _), (gradient, _), rates, step, failed = operands
+        (weight, _), (velocity, _), (square, _), (gradient, _), rates, step, failed = operands
         dw = inside(z, left)
-        w, v = load4(weight, i, j), load4(velocity, i, j)
-        w0, v0 = update(w[0], v[0], dw[0], rates)
-        w1, v1 = update(w[1], v[1], dw[1], rates)
-        w2, v2 = update(w[2], v[2], dw[2], rates)
-        w3, v3 = update(w[3], v[3], dw[3], rates)
-        w, v = (w0, w1, w2, w3), (v0, v1, v2, v3)
+        w = load4(weight, i, j)
+        v = load4(velocity, i, j) if has_velocity else w
+        s = load4(square, i, j) if has_square else w
+        w0, v0, s0 = update(w[0], v[0], s[0], dw[0], rates)
+        w1, v1, s1 = update(w[1], v[1], s[1], dw[1], rates)
+        w2, v2, s2 = update(w[2], v[2], s[2], dw[2], rates)
+        w3, v3, s3 = update(w[3], v[3], s[3], dw[3], rates)
+        w = inside((w0, w1, w2, w3), left)
         store4(weight, i, j, w)
         note(total_of(nothing_of_each(w)), step, failed)
-        if momentum:
+        if has_velocity:
+            v = inside((v0, v1, v2, v3), left)
             store4(velocity, i, j, v)
             note(total_of(nothing_of_each(v)), step, failed)
+        if has_square:
+            s = s0, s1, s2, s3
+            store4(square, i, j, s)
+            note(total_of(nothing_of_each(s)), step, failed)
         if keep:
             store4(gradient, i, j, dw)
         return zero
 
     @device
     def row(i, total, operands):
-        (_, bias), (_, velocity), (_, gradient), rates, step, failed = operands
-        b, v = update(bias[0, i], velocity[0, i], total, rates)
+        (_, bias), (_, velocity), (_, square), (_, gradient), rates, step, failed = operands
+        b, v, s = update(bias[0, i], velocity[0, i], square[0, i], total, rates)
         bias[0, i] = b
         note(nothing_of(b), step, failed)
-        if momentum:
+        if has_velocity:
             velocity[0, i] = v
             note(nothing_of(v), step, failed)
+        if has_square:
+            square[0, i] = s
+            note(nothing_of(s), step, failed)
         if keep:
             gradient[0, i] = total
 

@@ -1,4 +1,4 @@
-"""Activations, losses and the optimiser: each formula once, as a device function of numbers.
+"""Activations, losses and optimisers: each formula once, as a device function of numbers.
 
 The tables follow ``names.py``. Every constant is of the kernel's own type: a plain 0.01 is a float64 to numba, and would turn
 all that it touches into one, at a thirty-second of the speed of float32 on most GPUs. exp, log and their kin have arguments for
@@ -11,8 +11,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from ..names import OPTIMIZERS
 from ..reference import LEAKY_SLOPE
 from .toolkit import device
+
+ADAMS = "adam", "adamw"
 
 
 @device
@@ -174,6 +177,7 @@ def formulas(real):
         return bounded_exp(y) - t
 
     return SimpleNamespace(
+        exp=bounded_exp,
         activate=(identity, relu, leaky_relu, elu, sigmoid, tanh, softplus, gelu, silu),
         times_slope=(
             *(times_one, times_relu_slope, times_leaky_relu_slope, times_elu_slope, times_sigmoid_slope),
@@ -187,20 +191,55 @@ def formulas(real):
     )
 
 
-@cache
-def sgd(momentum, nesterov):
-    """PyTorch's SGD of one weight, specialised by whether there is momentum, and Nesterov's: returns the new w and v.
+def rates(real, optimizer, step, bound):
+    """The numbers that an optimiser's step takes, computed in float64; ``bound`` is that of a gradient's elements."""
+    kind, lr, momentum, _, decay, beta, eps = optimizer
+    rest, root = 1 - momentum, 1.0
+    if OPTIMIZERS[kind] in ADAMS:
+        lr, root = lr / (1 - momentum ** (step + 1)), (1 - beta ** (step + 1)) ** -0.5
+    if OPTIMIZERS[kind] == "adamw":
+        decay = 1 - optimizer[1] * decay
+    with np.errstate(over="ignore"):
+        return tuple(map(real, (lr, momentum, rest, decay, beta, 1 - beta, root, eps, bound)))
 
-    g := dw + decay w;  v := momentum v + g;  w := w - lr (g + momentum v if nesterov else v)
-    """
+
+def rule(optimizer, bound=math.inf):
+    """What a kernel is specialised by: (kind, whether there is momentum, Nesterov's, a bound)."""
+    kind, _, momentum, nesterov, *_ = optimizer
+    return OPTIMIZERS[kind], momentum != 0, bool(nesterov), bound < math.inf
+
+
+def keeps(rule):
+    """Whether the optimiser has a velocity, and a mean of squares."""
+    kind, momentum, _, _ = rule
+    return momentum or kind in ADAMS, kind != "sgd"
+
+
+@cache
+def optimiser(rule):
+    """One weight's step as in ``reference.update``: from (w, v, s, dw, rates) to the new w, v and s; unused ones stay."""
+    kind, momentum, nesterov, bounded = rule
+    adam, decoupled, rmsprop, has_square = kind in ADAMS, kind == "adamw", kind == "rmsprop", kind != "sgd"
 
     @device
-    def update(w, v, dw, rates):
-        lr, share, decay = rates
-        g = dw + decay * w
+    def update(w, v, s, dw, rates):
+        lr, share, rest, decay, beta, rest_of_square, root, eps, bound = rates
+        if bounded:
+            dw = bound if dw > bound else -bound if dw < -bound else dw
+        if decoupled:
+            w, g = decay * w, dw
+        else:
+            g = dw + decay * w
+        if has_square:
+            s = beta * s + rest_of_square * g * g
+        if adam:
+            v += rest * (g - v)
+            return w - lr * v / (math.sqrt(s) * root + eps), v, s
+        if rmsprop:
+            g /= math.sqrt(s) + eps
         if momentum:
             v = share * v + g
             g = g + share * v if nesterov else v
-        return w - lr * g, v
+        return w - lr * g, v, s
 
     return update

@@ -94,29 +94,36 @@ class Staging:
     def __init__(self, batch_size, n_in, n_out, real):
         self.real = real
         self._hosts, self._devices = [], []
-        for columns in (n_in, n_out):
-            pinned = cuda.pinned_array((batch_size, padded(columns)), real)
+        for rows, columns in ((batch_size, n_in), (batch_size, n_out), (1, batch_size)):
+            pinned = cuda.pinned_array((rows, padded(columns)), real)
             pinned[...] = 0
             self._hosts.append(pinned)
             self._devices.append(cuda.to_device(pinned))
         self._uploaded, self._used = cuda.event(), cuda.event()
 
-    def send(self, x, target, rows, copies, steps):
-        """Gather rows and start their upload; the kernels that ``steps`` gets from now on wait for it. Returns (x, target).
+    def send(self, x, target, sample_weight, rows, copies, steps):
+        """Gather rows and start their upload; the kernels that ``steps`` gets from now on wait for it.
+
+        Returns x, the target and the samples' weights (which may be None) on the device.
 
         The host waits only if the last batch that went through this buffer is not on the device yet, and the upload only for
         the kernels that read that batch.
         """
         self._uploaded.synchronize()
         self._used.wait(copies)
-        sources = (x,) if target is x else (x, target)
-        for source, host, device in zip(sources, self._hosts, self._devices, strict=False):
-            batch = reference._batch(source, rows, np.dtype(self.real))
-            host[: len(batch), : batch.shape[1]] = batch
-            device.copy_to_device(host, stream=copies)
+        sources = x, None if target is x else target, None if sample_weight is None else sample_weight[None]
+        for number, (source, host, device) in enumerate(zip(sources, self._hosts, self._devices, strict=True)):
+            if source is not None:
+                batch = source[:, rows] if number == 2 else reference._batch(source, rows, np.dtype(self.real))
+                host[: len(batch), : batch.shape[1]] = batch
+                device.copy_to_device(host, stream=copies)
         self._uploaded.record(copies)
         self._uploaded.wait(steps)
-        return self._devices[0], self._devices[0 if target is x else 1]
+        return self._devices[0], self._devices[0 if target is x else 1], self._devices[2]
+
+    def present(self, own_target, rows, n_out):
+        """How many targets of the batch are not NaN."""
+        return rows * n_out - int(np.isnan(self._hosts[0 if own_target else 1][:rows, :n_out]).sum())
 
     def used(self, steps):
         """The kernels that ``steps`` has got so far are the last ones to read the batch."""

@@ -1,7 +1,7 @@
 """Philox4x32-10: random numbers that are a function of where they are used, and of nothing else.
 
-J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3. The key
-is the seed; the counter (step, layer, sample, feature // 4) gives the numbers of four features. So noise depends neither on
+J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3. The
+kernels' README.md states which counter and word belong to a step, a stream, a sample and a feature. So noise depends neither on
 threads nor on tiles, and one sample's can be made again alone.
 """
 
@@ -35,10 +35,32 @@ def philox(counter, key):
     return a, b, c, d
 
 
+def words_of(key):
+    """The key's low and high word."""
+    return np.uint64(key % 2**32), np.uint64(key >> 32)
+
+
+def place_of(step, stream):
+    """The first two words of the counter."""
+    return np.uint64(step % 2**32), np.uint64(stream + (step >> 32 << 16))
+
+
+@device
+def counters(features):
+    """How many hold the numbers of so many features."""
+    return -(-features // 64) * 16
+
+
+@device
+def feature(c, j):
+    """Of word j of counter c: four words apart, so that threads next to each other have features next to each other."""
+    return c // 16 * 64 + 16 * j + c % 16
+
+
 @cache
-def noise(real, normal):
-    """The kernel that fills ``out`` (samples, features) with uniform numbers in [0, 1), or normal ones."""
-    spacing, half_spacing, two = real(2.0**-24), real(2.0**-25), real(2)
+def draws(real, normal):
+    """A device function of (key, place, sample, c): four uniform numbers in [0, 1), or normal ones."""
+    spacing, half_spacing, one, two = real(2.0**-24), real(2.0**-25), real(1), real(2)
     cosine, sine, word = cos_pi[real], sin_pi[real], np.uint64
 
     @device
@@ -46,32 +68,50 @@ def noise(real, normal):
         return real(bits >> _TO_24_BITS) * spacing  # 24 bits: all of them fit into a float32
 
     @device
+    def logarithm(bits):
+        """log(u + 2^-25), of an argument that has no rounding error on either side of 1/2; it is not log(0)."""
+        u = uniform(bits)
+        return math.log(u + half_spacing) if u + u < one else math.log1p(half_spacing - (one - u))
+
+    @device
     def pair(u, v):
-        """Two normal numbers from two uniform ones, after Box and Muller; the logarithm's is not 0."""
-        radius = math.sqrt(-two * math.log(uniform(u) + half_spacing))
+        """Two normal numbers from two uniform ones, after Box and Muller."""
+        radius = math.sqrt(-two * logarithm(u))
         return radius * cosine(two * uniform(v)), radius * sine(two * uniform(v))
 
+    @device
+    def draw(key, place, sample, c):
+        counter = place[0], place[1], word(sample) & _WORD, word(c) & _WORD
+        a, b, c, d = philox(counter, key)
+        if normal:
+            (p, q), (r, s) = pair(a, b), pair(c, d)
+            return p, q, r, s
+        return uniform(a), uniform(b), uniform(c), uniform(d)
+
+    return draw
+
+
+@cache
+def noise(real, normal):
+    """The kernel that fills ``out`` (samples, features) with uniform or normal numbers."""
+    draw = draws(real, normal)
+
     @cuda.jit
-    def kernel(key, step, layer, first, out):
+    def kernel(key, place, first, out):
         rows, columns = out.shape
-        quads = (columns + 3) // 4
-        for i in range(cuda.grid(1), rows * quads, cuda.gridsize(1)):
-            row, quad = i // quads, i % quads
-            counter = word(step) & _WORD, word(layer) & _WORD, word(first + row) & _WORD, word(quad) & _WORD
-            a, b, c, d = philox(counter, (word(key) & _WORD, word(key) >> _BITS))
-            if normal:
-                (p, q), (r, s) = pair(a, b), pair(c, d)
-            else:
-                p, q, r, s = uniform(a), uniform(b), uniform(c), uniform(d)
-            four = p, q, r, s
-            for e in range(min(4, columns - quad * 4)):
-                out[row, quad * 4 + e] = four[e]
+        across = counters(columns)
+        for at in range(cuda.grid(1), rows * across, cuda.gridsize(1)):
+            i, c = at // across, at % across
+            four = draw(key, place, first + i, c)
+            for j in range(4):
+                if feature(c, j) < columns:
+                    out[i, feature(c, j)] = four[j]
 
     return kernel
 
 
-def fill(out, seed, step, layer, first=0, normal=False):
-    """out (samples, features), on the host := the noise of the samples from ``first`` on, at a step, before a layer."""
+def fill(out, key, step, stream, first=0, normal=False):
+    """out (samples, features), on the host := the numbers of a stream for the samples from ``first`` on of a step."""
     on_device = cuda.device_array(out.shape, out.dtype)
-    launch(noise(out.dtype.type, normal), out.size, np.uint64(seed), step, layer, first, on_device)
+    launch(noise(out.dtype.type, normal), out.size, words_of(key), place_of(step, stream), first, on_device)
     on_device.copy_to_host(out)
