@@ -23,12 +23,15 @@ class Callback:
     Attributes
     ----------
     every : int
-        Steps after which ``on_steps`` must be called; 0: whenever the kernels come back, every 0.04 s or so.
+        Steps after which ``on_steps`` must be called, for which runs of the kernels are cut; 0: whenever these come back.
+    within : bool
+        Call ``on_steps`` in the midst of their runs, too, every 0.04 s, when trainer and model still are as before them.
     last : bool
         Called after the callbacks that are not.
     """
 
     every = 0
+    within = False
     last = False
 
     def on_fit_begin(self, trainer: Trainer) -> None:
@@ -57,6 +60,8 @@ class Callback:
 
 class ProgressBar(Callback):
     """A bar of samples, samples/s and loss on stderr, if that is a terminal: ``fit(..., progress=True)``."""
+
+    within = True
 
     def __init__(self) -> None:
         self._bar: Any = None

@@ -39,6 +39,7 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     config = {
         "format": _FORMAT,
         "loss": trainer.loss,
+        "model_backend": model.layers[0].backend,
         "optimizer": _described(trainer.optimizer),
         "schedule": _described(trainer.schedule),
         "settings": {name: getattr(trainer, name) for name in _SETTINGS},
@@ -81,7 +82,8 @@ def load(path: str | os.PathLike[str], model: Network | None) -> Trainer:
             )
         state = {name: array for name, array in tensors.items() if not name.startswith(persistence.TRAINER)}
         arrays = {name.removeprefix(persistence.TRAINER): tensors[name] for name in tensors.keys() - state.keys()}
-        return _restored(config, state, arrays, persistence.load(path) if model is None else model)
+        model = persistence.load(path, config["model_backend"]) if model is None else model
+        return _restored(config, state, arrays, model)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file, or is cut short: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:

@@ -107,21 +107,28 @@ class Door:
     model : Network
     loss : str
     recipe : Recipe
-        Of the model; may be changed.
+        Of the model.
+
+    Attributes
+    ----------
+    looks_first : bool
+        Whether values must be looked at before a step, which would take wrong ones without a sign.
     """
 
     def __init__(self, model: Network, loss: str, recipe: Recipe) -> None:
-        self.model, self.loss, self.recipe, self.dtype = model, loss, recipe, model.dtype
+        self.model, self.loss, self.dtype = model, loss, model.dtype
         self.n_in, self.n_out, self.limits = model.n_in, model.n_out, _TARGETS.get(loss)
         activation = model.layers[-1].activation
         takes, what, remedy = _OUTPUTS.get(loss, (activation, "", ""))
         if activation != takes:
             raise ValueError(f"loss {loss!r} takes {what}; the last layer has {activation!r}{remedy}")
 
-    @property
-    def looks_first(self) -> bool:
-        """Whether values must be looked at before a step, which would take wrong ones without a sign."""
-        return self.limits is not None or self.recipe.noise in _HIDES_NAN
+        self.follow(recipe)
+
+    def follow(self, recipe: Recipe) -> None:
+        """Take the model's recipe as it is now."""
+        self.recipe = recipe
+        self.looks_first = self.limits is not None or recipe.noise in _HIDES_NAN
 
     def pair(self, x: Any, target: Any, names: tuple[str, str] = NAMES) -> tuple[Any, Any]:
         """x (samples, n_in) and target (samples, n_out), by default x itself."""
@@ -153,12 +160,11 @@ class Door:
         return data
 
     def batch(self, given: Any, number: int) -> Data:
-        """One of a stream, with its number."""
+        """One of a stream, with its number, looked at."""
         x, target = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
         names = f"batch {number} of x", f"the target of batch {number} of x"
         data = Data(*self.pair(x, target, names))
-        if self.looks_first:
-            self.look(data.x, data.target, names)
+        self.look(data.x, data.target, names)  # now, since a step may have rows of two
         return data
 
     def look(self, x: Any, target: Any, names: tuple[str, str] = NAMES) -> None:

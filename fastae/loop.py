@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._check import Array
+from ._kernels.names import keeps_square, keeps_velocity
 from ._kernels.recipe import Recipe, check
 from .callbacks import Callback
 from .data import Data, Door
@@ -76,15 +77,16 @@ class Loop:
         """The plan of a fit, made anew where the model's recipe has changed."""
         recipe = self._own_recipe()
         if recipe != self._door.recipe:
-            self._door.recipe, self._plan = recipe, None
-        return self._planned(self.batch_size)
+            self._plan = None
+            self._door.follow(recipe)
+        return self._planned(self.batch_size, self.optimizer.hyperparameters())
 
-    def _planned(self, batch_size: int) -> Any:
+    def _planned(self, batch_size: int, rule: Rule) -> Any:
         """The plan for a batch size, made anew for another one, or where the optimiser first needs an array of its own."""
-        model, optimizer = self.model, self.optimizer
-        if self._velocity is None and optimizer.keeps_velocity:
+        model = self.model
+        if self._velocity is None and keeps_velocity(rule[0], rule[2]):
             self._velocity, self._plan = np.zeros_like(model.parameters), None
-        if self._square is None and optimizer.kind != "sgd":
+        if self._square is None and keeps_square(rule[0]):
             self._square, self._plan = np.zeros_like(model.parameters), None
         moved = self._parameters is not model.parameters  # the model became part of another
         if self._plan is None or self._plan.batch_size != batch_size or moved:
@@ -109,7 +111,7 @@ class Loop:
         if self.schedule is not None:
             numbers = steps - self._begun[0] if self.schedule.per_fit else steps
             rates = self.schedule.rates(numbers, rule[1], rule[2], self._fit_steps)
-            columns = 2 if self.optimizer.keeps_velocity else 1
+            columns = 2 if keeps_velocity(rule[0], rule[2]) else 1
             table[:, :columns] = rates[:, :columns]
         if self._factor is not None:
             table[:, 2] = self._factor(steps)
@@ -158,69 +160,82 @@ class Loop:
             stop = False
             while (self._ended or self.epochs - self._begun[1] < epochs) and not stop:
                 start = time.perf_counter()
-                if not self._ended:
-                    self._epoch(plan, pieces(), watch)
+                if not self._ended and not self._epoch(plan, pieces(), watch):
+                    break
                 stop = self._end_epoch(time.perf_counter() - start, validation, watch)
             finished = True
         finally:
             for callback in watch:
                 callback.on_fit_end(trainer, finished)
 
-    def _epoch(self, plan: Any, pieces: Iterable[Piece], watch: list[Callback]) -> None:
+    def _epoch(self, plan: Any, pieces: Iterable[Piece], watch: list[Callback]) -> bool:
+        """An epoch, or the rest of one; False: there are no more samples."""
         for piece in pieces:
             self._advance(plan, piece, watch)
-        if self.position == 0:
+        if self.position == 0 and self.epochs == self._begun[1]:
             raise ValueError("x takes an iterable that gives samples; got one that gave none")
-        if not self._ended:
+        if self.position and not self._ended:
             self.epochs, self._ended = self.epochs + 1, True
+        return self._ended
 
     def _advance(self, plan: Any, piece: Piece, watch: list[Callback]) -> None:
         """Steps over some rows, as many in a call into the kernels as its backend can be watched in, or callbacks ask for."""
-        trainer: Any = self
-        data, done, last, order, ends = piece
-        size, rule = self.batch_size * self.accumulate, self.optimizer.hyperparameters()
-        watched, seen, position = hasattr(plan, "watch"), 0, 0
-
-        def look(rows: int, total: float) -> None:
-            """What callbacks see of a run's rows, in the midst of it and after it; in the midst Python sees to Ctrl-C as well."""
-            nonlocal seen
-            for callback in watch if rows > seen else ():
-                callback.on_steps(trainer, rows - seen, total / (position + rows))
-            seen = rows
-
+        done, last, size = piece.first, piece.last, self.batch_size * self.accumulate
+        watched = hasattr(plan, "watch")
         while done < last:
             most = -(-_WATCHED_ROWS // size) if watched else self._steps
             steps = min([most, *(a.every - self.steps % a.every for a in watch if a.every)])
-            asked = min(steps * size, last - done)
-            rows, first = order(done, asked)
-            rates = self._rates(self.steps, -(-asked // size), rule) if self._scheduled else None
-            start, interrupt, seen, position = time.perf_counter(), None, 0, self.position
-            if watched:
-                plan.watch = look
-            try:
-                taken, total = plan.run(
-                    data.x, data.target, rows, first, first + asked, rule, None, self._total, self.steps, rates, data.weight
-                )
-            except BaseException as error:  # Ctrl-C comes from look, or as the call returns: its steps are taken
-                interrupt, taken = error, plan.done
-                total = plan.total if taken else self._total
-            self.steps += -(-taken // size)  # up to the next call, no Ctrl-C comes between these lines
-            self.position += taken
-            done += taken
-            self._total = total
-            self._ended = ends and done == last
-            self.epochs += self._ended
-            plan.done = 0
+            asked, start = min(steps * size, last - done), time.perf_counter()
+            taken = self._call(plan, piece, done, asked, watch)
             seconds = time.perf_counter() - start
-            look(taken, total)
-            if interrupt is not None:
-                raise interrupt
             if taken < asked:
                 raise DivergenceError(self.steps)
+            done += taken
             if seconds < _CALL_SECONDS / 2 and asked == self._steps * size:
                 self._steps *= 2
             elif seconds > _CALL_SECONDS:
                 self._steps = max(self._steps // 2, 1)
+
+    def _call(self, plan: Any, piece: Piece, done: int, asked: int, watch: list[Callback]) -> int:
+        """One call into the kernels; how many of the rows asked for are done, and counted."""
+        trainer: Any = self
+        data, size, rule = piece.data, self.batch_size * self.accumulate, self.optimizer.hyperparameters()
+        rows, first = piece.order(done, asked)
+        rates = self._rates(self.steps, -(-asked // size), rule) if self._scheduled else None
+        interrupt, seen, position, ends = None, 0, self.position, piece.ends and done + asked == piece.last
+
+        def look(rows: int, total: float) -> None:
+            """In the midst of the run, where Python sees to Ctrl-C as well."""
+            nonlocal seen
+            for callback in watch if rows > seen else ():
+                if callback.within:
+                    callback.on_steps(trainer, rows - seen, total / (position + rows))
+            seen = max(rows, seen)
+
+        if hasattr(plan, "watch"):
+            plan.watch = look
+        try:
+            taken, total = plan.run(
+                data.x, data.target, rows, first, first + asked, rule, None, self._total, self.steps, rates, data.weight
+            )
+        except BaseException as error:  # Ctrl-C comes from look, or as the call returns: its steps are taken
+            interrupt, taken = error, plan.done
+            total = plan.total if taken else self._total
+        self.steps += -(-taken // size)  # up to the next call, no Ctrl-C comes between these lines
+        self.position += taken
+        self._total = total
+        self._ended = ends and taken == asked
+        self.epochs += self._ended
+        plan.done = 0
+        if hasattr(plan, "watch"):
+            plan.watch = None  # a step has nobody who watches
+        for callback in watch:
+            new = taken - seen if callback.within else taken
+            if new > 0:
+                callback.on_steps(trainer, new, total / self.position)
+        if interrupt is not None:
+            raise interrupt
+        return int(taken)
 
     def _end_epoch(self, seconds: float, validation: Data | None, watch: list[Callback]) -> bool:
         """Validation, history, callbacks; whether one of them ends the fit."""

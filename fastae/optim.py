@@ -25,11 +25,6 @@ class Optimizer:
         """(kind, lr, momentum, nesterov, weight_decay, beta, eps), checked."""
         raise NotImplementedError
 
-    @property
-    def keeps_velocity(self) -> bool:
-        """Whether it has a running mean of gradients, or a momentum."""
-        return self.hyperparameters()[2] != 0 or self.kind in ("adam", "adamw")
-
     def _checked(self, momentum: float, nesterov: bool = False, beta: float = 0.0, eps: float = 0.0) -> Rule:
         lr = _check.real_number(self.lr, "lr", 0, inf, "a finite learning rate >= 0")
         decay = _check.real_number(self.weight_decay, "weight_decay", 0, inf, "a finite number >= 0")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _check, data
+from . import data
 from ._check import Array
 from .autoencoder import Autoencoder
 from .functions import Own
@@ -34,8 +34,8 @@ def pretrain(
     """Train each layer of the encoder, with the decoder's that mirrors it, to reproduce the codes of the layers below.
 
     From the outermost pair to the innermost; then the whole model begins from their weights (Bengio, Lamblin, Popovici,
-    Larochelle, "Greedy layer-wise training of deep networks", NIPS 2006; Hinton and Salakhutdinov, Science 313, 2006; with noise,
-    Vincent et al., "Stacked denoising autoencoders", JMLR 2010).
+    Larochelle, "Greedy layer-wise training of deep networks", NIPS 2006; Hinton and Salakhutdinov, Science 313, 2006; with
+    noise, Vincent et al., "Stacked denoising autoencoders", JMLR 2010).
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ def pretrain(
         raise ValueError("model takes complete data here; got one of missing values")
     codes, rng, histories = data.matrix(x, "x", model.n_in), generator(seed), []
     for layer, mirrored in zip(model.encoder, reversed(model.decoder.layers), strict=True):
-        halves = {"encoder": Sequential(_copied(layer)), "decoder": Sequential(_copied(mirrored))}
-        pair = DenoisingAutoencoder(**halves, noise=noise, level=level, tied=model.tied)
+        up, down = Sequential(_copied(layer)), Sequential(_copied(mirrored))
+        pair = DenoisingAutoencoder(encoder=up, decoder=down, noise=noise, level=level, tied=model.tied)
         trainer = Trainer(pair, optimizer, loss, min(batch_size, codes.shape[0]), rng, n_threads, **others)
         histories.append(trainer.fit(codes, epochs=epochs))
         for own, trained in zip((layer, mirrored), pair.layers, strict=True):

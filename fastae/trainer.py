@@ -185,7 +185,8 @@ class Trainer(Loop):
         if sample_weight is not None:
             sample_weight = door.weight(sample_weight, n)
         most = self.batch_size if n <= self.batch_size else max(-(-n // self.accumulate), self.batch_size)
-        plan, rule = self._planned(most), self._optimizer.hyperparameters()
+        rule = self._optimizer.hyperparameters()
+        plan = self._planned(most, rule)
         rates = None if self.schedule is None and self._factor is None else self._rates(self.steps, 1, rule)
         done, total = plan.run(x, target, None, 0, n, rule, self.model.gradients, 0.0, self.steps, rates, sample_weight)
         if done < n:

@@ -87,7 +87,7 @@ def small():
     return fastae.Trainer(model, fastae.SGD(0.1, 0.9), batch_size=64, seed=0, n_threads=1)
 def replayed(steps):
     t, epoch = small(), 0
-    plan = t._planned(64)
+    plan = t._planned(64, t.optimizer.hyperparameters())
     while steps > 0:
         order = np.empty(n, np.int64)
         t._kernels.shuffled(t._key, epoch, n, 0, order)

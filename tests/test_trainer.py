@@ -575,7 +575,7 @@ def test_what_of_a_trainer_may_be_changed(rng):
     trainer = Trainer(Autoencoder([4, 2], seed=0), SGD(0.1), batch_size=4)
     with pytest.raises(AttributeError):
         trainer.loss = "bce"
-    with pytest.raises(TypeError, match="optimizer takes an SGD.*, got NoneType"):
+    with pytest.raises(TypeError, match=r"optimizer takes an SGD.*, got NoneType"):
         trainer.optimizer = None
     trainer.optimizer = SGD(0.01)
     assert trainer.optimizer.lr == 0.01

@@ -20,6 +20,11 @@ def keeps_input(activation: int) -> bool:
     return activation in _FROM_INPUT or activation >= len(ACTIVATIONS)
 
 
+def keeps_velocity(optimizer: int, momentum: float) -> bool:
+    """Whether it has a running mean of gradients, or a momentum."""
+    return momentum != 0 or OPTIMIZERS[optimizer] in ("adam", "adamw")
+
+
 def keeps_square(optimizer: int) -> bool:
     """Whether it has a running mean of squared gradients."""
     return OPTIMIZERS[optimizer] != "sgd"
