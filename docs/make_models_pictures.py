@@ -156,7 +156,7 @@ def variational(x, test, _labels):
 
 def conditional(x, test, labels):
     model = fastae.ConditionalVariationalAutoencoder([784, 512, 256, 10], 10, activation="silu", binarize=True, seed=0)
-    train(model, model.join(x, labels))
+    train(model, model.join(x, labels), 25)
     z = np.repeat(np.random.default_rng(1).standard_normal((4, 10), "float32"), 10, axis=0)
     draw(
         "conditional", {"a code z each row, a label each column": model.decode(z, np.tile(np.arange(10), 4)).reshape(4, 10, -1)}

@@ -434,6 +434,18 @@ def test_annealing():
     np.testing.assert_array_equal(VariationalAutoencoder([12, 4]).penalty_factor(np.arange(3)), [1, 1, 1])
 
 
+def test_a_trainer_anneals(backend, rng):
+    """At step 0 without KL, from anneal_steps on with all of it."""
+    x, losses = rng.random((9, 12)), {}
+    for anneal_steps in (0, 4):
+        model = VariationalAutoencoder([12, 4], anneal_steps=anneal_steps, seed=0, dtype="float64", backend=backend)
+        trainer = Trainer(model, SGD(0.0), seed=1)
+        losses[anneal_steps] = np.array([trainer.step(x) for _ in range(6)])
+    mean, s = model.encode_distribution(x)
+    kl = np.mean(0.5 * np.sum(np.exp(s) + mean**2 - 1 - s, axis=1))
+    np.testing.assert_allclose(losses[0] - losses[4], kl * np.array([1, 0.75, 0.5, 0.25, 0, 0]), atol=1e-9)
+
+
 @pytest.mark.parametrize("decoder", ["bernoulli", "gaussian", "multinomial"])
 def test_what_a_variational_autoencoder_gives(backend, rng, decoder):
     model = VariationalAutoencoder([12, 7, 3], decoder=decoder, seed=0, backend=backend)

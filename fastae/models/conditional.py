@@ -17,7 +17,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
     """A variational autoencoder of p(x|c), for a condition c that is known of every sample.
 
     Loss: -log p(x|z, c) + beta KL of q(z|x, c), with p(z) standard normal (Sohn, Lee, Yan, "Learning structured output
-    representation using deep conditional generative models", NIPS 2015, equation 4; its prior depends on c, this does not).
+    representation using deep conditional generative models", NIPS 2015; its prior depends on c, this does not).
     Encoder and decoder receive c behind x and z.
 
     Parameters

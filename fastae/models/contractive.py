@@ -16,7 +16,7 @@ class ContractiveAutoencoder(Autoencoder):
 
     Loss: that of the reconstruction, by default half_squared, plus ``weight`` times the squared Frobenius norm of the Jacobian
     of the first layer, averaged over samples. With h = f(W x + b) that is the sum of (f'(z_j) W_ji)^2; of a sigmoid,
-    f' = h (1 - h) (Rifai, Vincent, Muller, Glorot, Bengio, "Contractive auto-encoders", ICML 2011, equations 4 and 5). Deep
+    f' = h (1 - h) (Rifai, Vincent, Muller, Glorot, Bengio, "Contractive auto-encoders", ICML 2011). Deep
     ones penalise the first layer alone.
 
     Parameters

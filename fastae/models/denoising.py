@@ -18,7 +18,7 @@ class DenoisingAutoencoder(Autoencoder):
     """An autoencoder that learns to reproduce its input from a disturbed one.
 
     Loss: l(g(f(x~)), x), x~ drawn anew for every sample of every step (Vincent, Larochelle, Lajoie, Bengio, Manzagol, "Stacked
-    denoising autoencoders", JMLR 11, 2010, section 3). Without training, nothing is disturbed.
+    denoising autoencoders", JMLR 11, 2010). Without training, nothing is disturbed.
 
     Parameters
     ----------

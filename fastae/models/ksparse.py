@@ -17,8 +17,8 @@ from .network import Untied, _ByHalves
 class KSparseAutoencoder(_ByHalves):
     """An autoencoder whose codes have k elements that are not 0.
 
-    z = W x + b; all but the k largest of z become 0; x^ = W^T z + b' (Makhzani and Frey, "k-sparse autoencoders", ICLR 2014,
-    section 2.1). The gradient passes through those that stay. Elements equal to the k-th largest stay all.
+    z = W x + b; all but the k largest of z become 0; x^ = W^T z + b' (Makhzani and Frey, "k-sparse autoencoders", ICLR 2014).
+    The gradient passes through those that stay. Elements equal to the k-th largest stay all.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class KSparseAutoencoder(_ByHalves):
         return super().recipe()._replace(code=len(self.encoder) - 1, top_k=self.k)
 
     def encode(self, x: Any, out: Array | None = None, n_threads: int | None = None, alpha: float = 1.0) -> Array:
-        """Codes, of which the ``alpha * k`` largest stay (alpha >= 1 for features of a classifier, in section 2.2).
+        """Codes, of which the ``alpha * k`` largest stay (alpha >= 1 for features of a classifier, in the paper).
 
         Parameters
         ----------
