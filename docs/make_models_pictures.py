@@ -127,10 +127,14 @@ def contractive(x, test, _labels):
     axis = figure.subplots()
     for weight in (0.0, 0.1, 1.0):
         model = train(fastae.ContractiveAutoencoder([784, 120], weight=weight, seed=0), x)
-        h, w = model.encode(test[:100]), model.encoder[0].weight
-        spectra = np.linalg.svd((h * (1 - h))[:, :, None] * w, compute_uv=False)
-        axis.plot(spectra.mean(axis=0), label=f"weight {weight:g}, test mse {np.mean(model.reconstruction_error(test)):.4f}")
-    axis.set(xlabel="number", ylabel="singular value of dh/dx, mean of 100", yscale="log", ylim=(1e-4, None))
+        h, w = (a.astype("float64") for a in (model.encode(test[:100]), model.encoder[0].weight))
+        slope = h * (1 - h)
+        squares = np.linalg.eigvalsh(slope[:, :, None] * (w @ w.T) * slope[:, None])  # of the Jacobian's singular values
+        axis.plot(
+            np.sqrt(np.maximum(squares, 0)).mean(axis=0)[::-1],
+            label=f"weight {weight:g}, test mse {np.mean(model.reconstruction_error(test)):.4f}",
+        )
+    axis.set(xlabel="number", ylabel="singular value of dh/dx", yscale="log", ylim=(1e-4, None))
     axis.legend(fontsize=8)
     write("contractive", figure)
 

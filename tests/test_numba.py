@@ -105,6 +105,27 @@ def test_equal_bits_of_inference_and_products(n, dtype):
     assert [np.array_equal(*pair) for pair in zip(*outs, strict=True)] == [True, True]
 
 
+@pytest.mark.parametrize("source", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("batch", [5, 20])
+def test_equal_bits_of_sparse_rows(batch, source):
+    """CSR as the matrix itself, in training and inference; what is stored out of range is left out."""
+    sparse = pytest.importorskip("scipy.sparse")
+    rng = np.random.default_rng(batch)
+    x = (rng.integers(1, 200, (53, 33)) * (rng.random((53, 33)) < 0.2)).astype(source)
+    given = sparse.csr_matrix(x)
+    broken = given.copy()
+    broken.data, broken.indices = np.append(given.data, 7).astype(source), np.append(given.indices, 99).astype(np.int32)
+    broken.indptr[-1] += 1
+    results = []
+    for a in (x, given, broken):
+        weights, out = np.linspace(-0.1, 0.1, 33 * 40 + 40 * 33).astype("float32"), np.empty((53, 33), "float32")
+        layers = [(33, 40, RELU, False), (40, 33, 0, False)]
+        done, total = NUMBA.Plan(layers, weights, None, batch, MSE, 2).run(a, a, None, 0, 53, (0, 1e-6, 0.0, False, 0.0, 0, 0))
+        assert (done, NUMBA.Inference(layers, weights).run(a, out, 2)) == (53, True)
+        results.append((total, weights.tobytes(), out.tobytes()))
+    assert results[0] == results[1] == results[2]
+
+
 def run_process(code, **environment):
     done = subprocess.run(
         [sys.executable, "-c", code],

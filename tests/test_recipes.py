@@ -18,7 +18,7 @@ RATES = {  # (kind, lr, momentum, nesterov, weight_decay, beta, eps)
     "adam without momentum": (1, 0.01, 0.0, False, 0.0, 0.99, 1e-3),
     "adamw": (2, 0.01, 0.8, False, 0.1, 0.99, 1e-3),
     "rmsprop": (3, 0.01, 0.0, False, 0.01, 0.9, 1e-2),
-    "rmsprop with momentum": (3, 0.01, 0.9, True, 0.0, 0.9, 1e-2),
+    "rmsprop with momentum": (3, 0.01, 0.9, False, 0.0, 0.9, 1e-2),
 }
 each_optimizer = pytest.mark.parametrize("optimizer", RATES.values(), ids=RATES)
 
@@ -275,31 +275,32 @@ def test_recipe_stops_before_a_step_that_is_not_finite(kernels, case, dtype, rng
     assert results[0] == results[1]
 
 
-@pytest.mark.parametrize("source", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("source", ["float32", "float64"])
 @pytest.mark.parametrize("batch", [5, 20])
 def test_sparse_rows(kernels, batch, source, rng):
-    """CSR gives the same bits as the matrix itself, in training, plain or by a recipe, and in inference."""
+    """CSR gives what the matrix itself gives, in training, plain or by a recipe, and in inference."""
     sparse = pytest.importorskip("scipy.sparse")
-    x = (rng.integers(0, 200, (53, 33)) * (rng.random((53, 33)) < 0.2)).astype(source)
+    x = (rng.random((53, 33)) * (rng.random((53, 33)) < 0.2)).astype(source)
+    order, rates = rng.permutation(53), (0, 0.1, 0.9, False, 0.0, 0, 0)
     layers = [(33, 40, A("tanh"), True), (40, 33, 0, True)]
     start = weights_of(layers, rng).astype("float32")
-    for recipe in (None, Recipe(noise="masking", level=0.2, missing=True)):
+    for recipe in (None, Recipe(noise="masking", level=0.2), Recipe(noise="gaussian", level=0.2, missing=True)):
         results = []
-        for wide in (None, np.int32, np.int64):
+        for index in (None, np.int32, np.int64):
             given, w = x, start.copy()
-            if wide is not None:
+            if index is not None:
                 given = sparse.csr_matrix(x)
-                given.indices, given.indptr = given.indices.astype(wide), given.indptr.astype(wide)
+                given.indices, given.indptr = given.indices.astype(index), given.indptr.astype(index)
             out = np.empty((53, 33), "float32")
-            plan = kernels.Plan(layers, w, None, batch, L("mse"), 2, None, recipe)
-            done, total = plan.run(
-                given, given, rng.permutation(53) * 0 + np.arange(53)[::-1], 0, 53, (0, 1e-6, 0.0, False, 0.0, 0, 0)
-            )
+            plan = kernels.Plan(layers, w, np.zeros_like(w), batch, L("mse"), 2, None, recipe)
+            done, total = plan.run(given, given, order, 0, 53, rates)
             assert done == 53
-            for rows in (9, 53):
-                assert kernels.Inference(layers, w).run(given[:rows], out[:rows], 2)
-                results.append((total, w.tobytes(), out[:rows].tobytes()))
-        assert results[:2] * 3 == results
+            assert kernels.Inference(layers, w).run(given[:9], out[:9], 2)
+            assert kernels.Inference(layers, w).run(given[9:], out[9:], 2)
+            results.append((total, w, out))
+        for others in results[1:]:
+            for got, expected in zip(others, results[0], strict=True):
+                np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_loss_of_ones_own_in_a_recipe(compiled, rng):

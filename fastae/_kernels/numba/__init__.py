@@ -1,8 +1,9 @@
 """The Numba backend: the Cython backend's kernels in Python, compiled when they are first used and kept on disk.
 
 engine.py       the functions of the contract: checks, addresses
-  -> entries.py     the compiled functions that Python calls; plan.py lays out what the larger ones work on; team.py: threads
+  -> entries.py     the compiled functions that Python calls; plan.py, layout.py: what the larger ones work on; team.py: threads
     -> training.py backward.py tiny.py inference.py network.py    steps, passes, blocks
+       recipes.py stages.py losses.py noise.py                    what a recipe adds to them
        gemm.py passes.py order.py                                 products, passes over whole arrays, an epoch's order
       -> elementwise.py functions.py    rows of numbers; formulas
         -> tile.py        where the time goes

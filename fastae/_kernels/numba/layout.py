@@ -31,12 +31,6 @@ def rectangles_of(layers, tied=False):
     return [(*q, sum_before) for q, sum_before in zip(found, np.cumsum([0, *sizes[:-1]]), strict=True)]
 
 
-def passes_by_itself(recipe, loss):
-    """Whether nothing but an update's own needs sets a plan's steps apart from plain ones."""
-    weighted = recipe.feature_weight is not None  # an array, which has no truth value
-    return not (weighted or loss in WHOLE_ROW or recipe._replace(feature_weight=None).in_blocks)
-
-
 class Layout:
     """The buffers of a network's plan, and the records that tell of them: job, and once it is asked for, a recipe."""
 
@@ -198,7 +192,7 @@ class Layout:
         r = self._record
         r["desks"], r["own_target"], r["penalty"] = self._desks, own_target, 0.0
         r["sample_weight"] = 0 if sample_weight is None else sample_weight.ctypes.data
-        r["in_blocks"] = not passes_by_itself(recipe, self._loss) or sample_weight is not None
+        r["in_blocks"] = recipe.in_blocks or self._loss in WHOLE_ROW or sample_weight is not None
         disturbed = recipe.missing or recipe.noise not in (None, "binarize")
         r["copies_input"] = own_target and disturbed and recipe.noise != "binarize"
         self.job["is_target_input"] = own_target and not r["copies_input"]

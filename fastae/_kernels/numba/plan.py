@@ -5,12 +5,13 @@ import threading
 import numpy as np
 
 from .. import checks
+from ..names import WHOLE_ROW
 from ..recipe import check
 from . import team as threads
 from .elementwise import rates_record
 from .entries import entry
 from .inference import DESK, PASSAGE
-from .layout import TILE_BYTES, Layout, passes_by_itself
+from .layout import TILE_BYTES, Layout
 from .network import BLOCK_SAMPLES, LAYER, LINE, MANY, Arena, source_of
 from .own import OWN_ACTIVATION, OWN_LOSS, TERMS, VALUE, defined
 
@@ -23,13 +24,13 @@ class Plan:
 
     def __init__(self, layers, weights, velocity, batch_size, loss, n_threads, square=None, recipe=None):
         dtype = checks.plan(weights, velocity, batch_size, square).dtype
-        self.batch_size, self.n_threads, self.done, self.penalty = batch_size, n_threads, 0, 0.0
+        self.batch_size, self.n_threads, self.done, self.total, self.penalty = batch_size, n_threads, 0, 0.0, 0.0
         shapes = self._shapes = checks.layers(layers, weights.size, defined(VALUE, dtype), chained=False)
         checks.loss(loss, defined(TERMS, dtype))
         self.recipe = check(recipe, shapes, loss)
         if self.recipe.feature_weight is not None:
             checks.contiguous(self.recipe.feature_weight, dtype, shapes[-1][1])
-        self._plain = passes_by_itself(self.recipe, loss) and not self.recipe.unfused
+        self._plain = not (self.recipe.in_blocks or self.recipe.unfused or loss in WHOLE_ROW)
         own = loss >= OWN_LOSS or any(s[2] >= OWN_ACTIVATION for s in shapes)
         self._tiny = self._plain and batch_size < MANY and not own and all(max(s[:2]) <= TINY for s in shapes)
         self._states = {"weight": weights, "velocity": velocity, "square": square}

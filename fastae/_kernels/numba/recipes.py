@@ -320,9 +320,10 @@ def clip_factor(p, r):
 
 
 @compiled
-def scale_row(n, p, factor):
-    for i in range(0, n, lanes(p)):
-        store(p + i, load(p + i) * factor)
+def scale_rows(rows, n, p, ld, factor):
+    for row in range(rows):
+        for i in range(0, n, lanes(p)):
+            store(p + (row * ld + i), load(p + (row * ld + i)) * factor)
 
 
 @unit(TRAINING, REAL, INTEGER, INTEGER, POINTER, result=True, group="recipes")
@@ -331,20 +332,21 @@ def apply(p, factor, q0, q1, like):
     good = True
     for n in range(q0, q1):
         q = rectangle_at(p, n)
-        layer, w = layer_at(p.layers, q.layer), q.i1 - q.i0
-        for o in range(q.o0, q.o1 if w > 0 else q.o0):
-            dw = at(layer.gradient, o, q.i0, like)
+        layer, rows, w = layer_at(p.layers, q.layer), q.o1 - q.o0, q.i1 - q.i0
+        if w > 0:
+            dw, ld = at(layer.gradient, q.o0, q.i0, like), layer.gradient.stride
             if p.gradients != 0:
-                copy(w, pointer(p.gradients, like) + (layer.weight_at + o * layer.n_in + q.i0), dw)
-            scale_row(w, dw, factor)
-            weight, velocity = at(layer.weight, o, q.i0, like), at(layer.velocity, o, q.i0, like)
-            square = at(layer.square, o, q.i0, like)
-            good &= update(p.rates, 1, w, weight, 0, velocity, square, dw, 0) != 0
+                put(pointer(p.gradients, like), layer.n_in, layer.weight_at + q.o0 * layer.n_in + q.i0, rows, w, dw, ld)
+            if factor != 1:
+                scale_rows(rows, w, dw, ld, factor)
+            weight, velocity = at(layer.weight, q.o0, q.i0, like), at(layer.velocity, q.o0, q.i0, like)
+            square = at(layer.square, q.o0, q.i0, like)
+            good &= update(p.rates, rows, w, weight, layer.weight.stride, velocity, square, dw, ld) != 0
         if q.i0 == 0 and layer.bias_at >= 0:
-            db, n_out = pointer(layer.bias_gradient, like) + q.o0, q.o1 - q.o0
+            db = pointer(layer.bias_gradient, like) + q.o0
             if p.gradients != 0:
-                copy(n_out, pointer(p.gradients, like) + (layer.bias_at + q.o0), db)
-            scale_row(n_out, db, factor)
+                copy(rows, pointer(p.gradients, like) + (layer.bias_at + q.o0), db)
+            scale_rows(1, rows, db, 0, factor)
             good &= update_biases(p, layer, q, db)
     return good
 

@@ -9,7 +9,7 @@ import math
 
 from .backward import exchange_all, gather, learn, pass_block, pass_few, rectangle_at, start_step
 from .elementwise import interleaved_sum
-from .functions import compiled, loss_divisor
+from .functions import SGD, compiled, loss_divisor
 from .network import LAYER, MANY, MATRIX, block_samples, layer_at, part
 from .team import meet
 from .tiny import learn_tiny, pass_tiny, turn_all
@@ -48,14 +48,14 @@ def steps(p, last, team, member, like):
     room = pointer(p.rooms + member * p.room_bytes, like)
     layers, target = p.blocks + member * p.n_layers * _LAYERS, record(p.targets + member * _MATRICES, MATRIX)
     flags, losses = pointer(p.finite, 0), pointer(p.sample_loss, 1.0)
-    start, total = p.first, p.before
+    start, taken, total = p.first, 0, p.before
     exchange_all(p, q0, q1, True, room)
     meet(team)
     while start < last:
         rows = min(p.batch_size, last - start)
         divisor = divisor_of(p, rows)
         if member == 0:  # after the last step's barrier, and before the next one
-            start_step(p, (start - p.first) // p.batch_size)
+            start_step(p, taken)
         scale = number(1 / divisor, room)
         few = rows < MANY
         if few:
@@ -74,7 +74,7 @@ def steps(p, last, team, member, like):
         meet(team)
         if not all_true(flags, team.size):
             return start
-        start += rows
+        start, taken = start + rows, taken + 1
         total = fma(value, rows, total)  # as the C compiler has it
         if member == 0:
             p.total = total
@@ -103,18 +103,20 @@ def train(p, team, member, like):
 def steps_tiny(p, last, like):
     """The same of a tiny network, on one thread."""
     room, losses, start, total = pointer(p.rooms, like), pointer(p.sample_loss, 1.0), p.first, p.before
+    taken, same = 0, p.schedule == 0 and p.optimizer.kind == SGD
     exchange_all(p, 0, p.n_rectangles, True, room)
     turn_all(p, room)
     while start < last:
         rows = min(p.batch_size, last - start)
         divisor = divisor_of(p, rows)
-        start_step(p, (start - p.first) // p.batch_size)
+        if taken == 0 or not same:
+            start_step(p, taken)
         gather(p, start, 0, rows, room)
         pass_tiny(p, rows, number(1 / divisor, room), room)
         value = interleaved_sum(rows, losses) / divisor
         if not (math.isfinite(value) and learn_tiny(p, rows, room)):
             return start
-        start += rows
+        start, taken = start + rows, taken + 1
         total = fma(value, rows, total)
         p.total = total
     return start
