@@ -38,7 +38,10 @@ class Callback:
         """Before the first step."""
 
     def on_steps(self, trainer: Trainer, rows: int, loss: float) -> None:
-        """After some steps, on so many rows; loss is the mean of the epoch so far."""
+        """After some steps, on so many rows; loss is the mean of the epoch so far.
+
+        Where a fit resumes in the midst of an epoch, once more on no rows: an interrupt may have come before the last call.
+        """
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> bool | None:
         """After an epoch and its validation. True ends the fit.
@@ -253,23 +256,20 @@ class WeightAverage(Callback):
         self.every, self.start = _check.positive_integer(every, "every"), _check.count(start, "start")
         self.assign = bool(assign)
         self.average: Array | None = None
-        self.n = 0
+        self.n, self._step = 0, 0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Begin a new average."""
-        self.average, self.n = None, 0
+        self.average, self.n, self._step = None, 0, 0
 
     def on_steps(self, trainer: Trainer, rows: int, loss: float) -> None:
         """Add the weights, if it is time."""
-        if trainer.steps % self.every or trainer.steps <= self.start:
+        step, weights = trainer.steps, trainer.model.parameters
+        if step % self.every or step <= max(self.start, self._step):
             return
-        weights = trainer.model.parameters
-        if self.average is None:
-            self.average = weights.copy()
-        else:
-            part = 1 / (self.n + 1) if self.decay is None else 1 - self.decay
-            self.average += weights.dtype.type(part) * (weights - self.average)
-        self.n += 1
+        part = weights.dtype.type(1 / (self.n + 1) if self.decay is None else 1 - self.decay)
+        average = weights.copy() if self.average is None else self.average + part * (weights - self.average)
+        self.average, self.n, self._step = average, self.n + 1, step  # all or, after Ctrl-C, none
 
     def on_fit_end(self, trainer: Trainer, finished: bool) -> None:
         """Give the model the average."""
@@ -278,12 +278,12 @@ class WeightAverage(Callback):
 
     def state(self) -> dict[str, Array]:
         """The average and the number of weights in it."""
-        return {} if self.average is None else {"average": self.average, "n": np.array(self.n)}
+        return {} if self.average is None else {"average": self.average, "counts": np.array([self.n, self._step])}
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take what ``state`` gave."""
         if state:
-            self.average, self.n = state["average"], int(state["n"])
+            self.average, (self.n, self._step) = state["average"], map(int, state["counts"])
 
 
 def watching(callbacks: Any, progress: bool, patience: Any) -> list[Callback]:

@@ -130,11 +130,13 @@ class Loop:
         if not resume:
             self.position, self._total, self._ended = 0, 0.0, False
             self._begun, self.history = (self.steps, self.epochs), History()
-        elif n is not None and (self.position > n or (self.position % size and self.position != n)):
+        done = self.epochs - self._begun[1] - self._ended
+        for losses in vars(self.history).values():
+            del losses[done:]  # of an epoch whose end was interrupted
+        if n is not None and (self.position > n or (self.position % size and self.position != n)):
             raise ValueError(
                 f"x takes the samples of the fit to resume, which had done {self.position} of an epoch by {size}; got {n}"
             )
-        done = self.epochs - self._begun[1] - self._ended
         self._fit_steps = None if n is None else epochs * -(-n // size)
         self.samples_to_go = None if n is None else max((epochs - done) * n - self.position, 0)
 
@@ -157,6 +159,8 @@ class Loop:
                 if state is not None:
                     states.remove(state)
                     callback.restore(state[1])
+                if self.position:
+                    callback.on_steps(trainer, 0, self._total / self.position)
             stop = False
             while (self._ended or self.epochs - self._begun[1] < epochs) and not stop:
                 start = time.perf_counter()
@@ -165,6 +169,7 @@ class Loop:
                 stop = self._end_epoch(time.perf_counter() - start, validation, watch)
             finished = True
         finally:
+            self._fit_steps = None
             for callback in watch:
                 callback.on_fit_end(trainer, finished)
 

@@ -301,7 +301,8 @@ class Trainer(Loop):
         if samples is not None:
             rows = Piece(samples, 0, n or 0, self._order(samples, shuffle), True)
         else:
-            gone = self.position + (self.epochs - self._ended - self._begun[1]) * (n or 0)
+            gone = 0 if n is None and self._ended else self.position  # of this pass, or of all
+            gone += (self.epochs - self._ended - self._begun[1]) * (n or 0)
             stream = Stream(x, size, self.model.dtype, door.batch, n, gone)
 
         def pieces() -> Iterable[Piece]:

@@ -1,4 +1,4 @@
-"""The examples run as they stand, without a warning, in an empty folder; so do the blocks of docs/linear.md and models.md."""
+"""The examples run as they stand, without a warning, in an empty folder; so do the Python blocks of the documents."""
 
 import os
 import re
@@ -51,7 +51,7 @@ def test_backpropagation_example_fails_on_a_wrong_number(tmp_path):
         run(["wrong.py"], tmp_path)
 
 
-@pytest.mark.parametrize("name", ["linear.md", "models.md"])
+@pytest.mark.parametrize("name", ["linear.md", "models.md", "training.md"])
 def test_document(tmp_path, name):
     path = ROOT / "docs" / name
     if not path.exists():

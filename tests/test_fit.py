@@ -251,6 +251,55 @@ def test_without_resume_the_epoch_begins_anew(backend, rng):
         trainer.fit(x[:40], epochs=4, resume=True)
 
 
+class Fails:
+    """A model's losses that are interrupted once."""
+
+    def __init__(self, losses):
+        self.losses, self.calls = losses, 0
+
+    def __call__(self, *arguments):
+        self.calls += 1
+        if self.calls == 2:
+            raise KeyboardInterrupt
+        return self.losses(*arguments)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_validation_that_is_interrupted_is_made_up_for(rng, monkeypatch, stream):
+    x = rng.random((52, 6), "float32")
+    whole, cut = (trainer_of("numpy") for _ in range(2))
+    given = Chunks(x, [9]) if stream else x
+    expected = whole.fit(given, epochs=4, validation_data=x)
+    monkeypatch.setattr(cut.model, "losses", Fails(cut.model.losses))
+    with pytest.raises(KeyboardInterrupt):
+        cut.fit(given, epochs=4, validation_data=x)
+    assert (cut.epochs, len(cut.history.loss)) == (2, 1)
+    assert cut.fit(given, epochs=4, validation_data=x, resume=True).val_loss == expected.val_loss
+    assert_same_bits(whole, cut)
+
+
+def test_a_factor_of_penalties_at_each_step(backend, rng):
+    """As of a variational autoencoder's divergence: here 0 for three steps, then 1/2."""
+
+    class Annealed(fastae.SparseAutoencoder):
+        def penalty_factor(self, steps):
+            assert steps.ndim == 1
+            return np.where(steps < 3, 0.0, 0.5)
+
+    x, seen = rng.random((48, 6)), []
+    kind = {"seed": 0, "backend": backend, "dtype": "float64", "penalty": "l1"}
+    trainer = Trainer(Annealed([6, 3], weight=0.1, **kind), SGD(0.1), batch_size=8)
+    trainer.fit(x, epochs=1, shuffle=False)
+    trainer.step(x[:8])
+    for first, last, l1 in ((0, 24, 0.0), (24, 48, 0.05), (0, 8, 0.05)):
+        other = Trainer(fastae.SparseAutoencoder([6, 3], weight=l1, **kind), SGD(0.1), batch_size=8)
+        if seen:
+            other.model.parameters = seen[-1]
+        other.partial_fit(x[first:last])
+        seen.append(other.model.parameters)
+    np.testing.assert_allclose(trainer.model.parameters, seen[-1], rtol=0, atol=1e-14)
+
+
 # ---- arguments -------------------------------------------------------------------------------------------------------
 
 X = np.zeros((20, 6), "float32")

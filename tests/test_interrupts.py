@@ -110,3 +110,41 @@ print(wrong)
 """
     )
     assert wrong == ["0"]
+
+
+def test_a_fit_that_is_interrupted_and_resumed_is_the_same_fit():
+    """Again and again, wherever it hits: weights, averages of weights and the losses of all epochs.
+
+    With Cython; a run of the other backends is not one piece of compiled code, and Ctrl-C may hit between its steps and counts.
+    """
+    same, interrupts = run_in_process(
+        FITS
+        + """
+from fastae.callbacks import WeightAverage
+x = np.ascontiguousarray(x[:, :16])
+def small():
+    model = fastae.DenoisingAutoencoder([16, 8, 4], seed=0, backend="cython")
+    return fastae.Trainer(model, fastae.Adam(1e-3), batch_size=16, seed=0, n_threads=1)
+def result(t, average):
+    return t.model.parameters.tobytes(), average.average.tobytes(), average.n, t.history.loss, t.history.val_loss, t.epochs
+fit = dict(x=x, epochs=40, validation_data=x[:100])
+whole, average = small(), WeightAverage(0.9, every=7)
+whole.fit(**fit, callbacks=[average])
+expected, interrupts = result(whole, average), 0
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+t, average, resume = small(), WeightAverage(0.9, every=7), False
+while True:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.008 + 0.003 * (interrupts % 10))
+        t.fit(**fit, callbacks=[average], resume=resume)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        break
+    except KeyboardInterrupt:
+        interrupts, resume = interrupts + 1, True
+        if interrupts == 40:
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+print(result(t, average) == expected, interrupts)
+"""
+    )
+    assert same == "True"
+    assert int(interrupts) > 1

@@ -64,7 +64,7 @@ def check(recipe: Recipe | None, layers: list[Any], loss: int) -> Recipe:
         raise ValueError("a Gaussian code takes means and as many variances, and no other penalty")
     if recipe.condition and not (recipe.gaussian and recipe.condition < layers[0][0]):
         raise ValueError("a condition takes a Gaussian code, and other features beside it")
-    if recipe.kl and ACTIVATIONS[layers[recipe.code][2]] != "sigmoid":
+    if recipe.kl and layers[recipe.code][2] != ACTIVATIONS.index("sigmoid"):
         raise ValueError("the penalty kl takes a code of sigmoid")
     if recipe.contractive and (n < 2 or layers[0][2] >= len(ACTIVATIONS) or ACTIVATIONS[layers[0][2]] not in CONTRACTIVE):
         raise ValueError(f"the penalty contractive takes a first layer of {', '.join(CONTRACTIVE)}")

@@ -259,7 +259,7 @@ def update(weight, dweight, velocity, square, optimizer, step, n_threads):
         else:
             d = g / (np.sqrt(s) + real(eps)) if kind == "rmsprop" else g
             v = real(momentum) * v + d if momentum else d
-            new = w - real(lr) * (d + real(momentum) * v if nesterov else v)
+            new = w - real(lr) * (d + real(momentum) * v if nesterov and kind == "sgd" else v)
     if not all(np.isfinite(a).all() for a in (new, v, *([] if kind == "sgd" else [s]))):
         return False
     weight[...] = new

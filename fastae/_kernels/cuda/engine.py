@@ -4,6 +4,7 @@ For training these copies would cost more than the work; ``Plan`` leaves everyth
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -176,7 +177,7 @@ def update(weight, dweight, velocity, square, optimizer, step, n_threads):
     checks.contiguous(dweight, dtype, n)
     if n == 0:
         return True
-    on_device = [None if a is None else cuda.to_device(a) for a in outputs]
+    on_device: list[Any] = [None if a is None else cuda.to_device(a) for a in outputs]
     w, v, s = (on_device[0] if a is None else a for a in on_device)
     rates, failed = formulas.rates(dtype.type, optimizer, step, math.inf), cuda.to_device(np.full(1, -1))
     passes.launch(passes.optimise(rule), n, w, cuda.to_device(dweight), v, s, rates, failed)

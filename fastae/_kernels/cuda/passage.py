@@ -106,8 +106,8 @@ class Passage:
         if by_code:
             kernel = drawn.gaussian_code_gradient(real, activation, gated)
             pull = real(factor * self._recipe.kl_weight / rows)
-            operands = self._half, pull, self._gated[number], kept, gate, self._spread, self._by_code, dz
-            self._launch(kernel, rows, self._half, *operands)
+            code = self._half, pull, self._gated[number], kept, gate, self._spread, self._by_code, dz
+            self._launch(kernel, rows, self._half, *code)
         return dz
 
 
@@ -139,8 +139,8 @@ class LastLayer:
         if self._loss in WHOLE_ROW:
             hidden(real, self._layer, parameters, x, rows, self.delta, self._kept, self._stream)
             kernel = losses.row_losses(real, self._loss, activation, weighted)
-            operands = n_out, self.delta, self._kept, target, scale, sample_weight, self.delta, self._losses
-            losses.launch_by_rows(kernel, rows, *operands, stream=self._stream)
+            whole = n_out, self.delta, self._kept, target, scale, sample_weight, self.delta, self._losses
+            losses.launch_by_rows(kernel, rows, *whole, stream=self._stream)
             return
         by_feature = self._feature_weight is not None
         epilogue = epilogues.last_layer(real, activation, self._loss, weighted, by_feature, self._recipe.missing)

@@ -368,7 +368,7 @@ def all_rates_of(s, p):
 def any_step(rates, w, v, s, dw):
     """New weights, velocity and mean of squares, by the formulas of reference.update, of a gradient that is clipped first."""
     sgd, kind, bound, beta, new_square, new_mean, eps, root, shrink = rates
-    lr, momentum, decay, nesterov = sgd
+    lr, momentum, decay, _ = sgd
     dw = where(dw > bound, bound, where(dw < -bound, -bound, dw))
     if kind == SGD:
         w, v = sgd_step(sgd, w, v, dw)
@@ -378,7 +378,7 @@ def any_step(rates, w, v, s, dw):
     if kind == RMSPROP:
         d = g / (square_root(s) + eps)
         v = fma(momentum, v, d) if momentum != 0 else d
-        return fma(-lr, fma(momentum, v, d) if nesterov else v, w), v, s
+        return fma(-lr, v, w), v, s
     v = fma(new_mean, g - v, v)
     return w - lr * v / fma(square_root(s), root, eps), v, s
 
