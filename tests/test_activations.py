@@ -88,9 +88,36 @@ def test_pinned_values_and_slopes(kernels, name, dtype):
     np.testing.assert_allclose(slope(kernels, name, z, got), dy, **close | {"rtol": 8 * np.finfo(dtype).eps})
 
 
+# Of losses that are no sums over features: outputs, target, loss, slopes.
+ROW_PINS = {
+    "multinomial": [
+        ([0, math.log(3)], [2, 1], 2 * math.log(4) + math.log(4 / 3), [-1.25, 1.25]),
+        ([1000, 0], [0, 1], 1000, [1, -1]),
+        ([-1000, 5], [0, 0], 0, [0, 0]),
+    ],
+    "cosine": [
+        ([3, 4], [4, 3], 0.04, [-0.0448, 0.0336]),
+        ([-2, 0], [5, 0], 2, [0, 0]),
+        ([0, 0], [2, 0], 1, [-1e8, 0]),  # norms of at least 1e-8
+    ],
+}
+
+
 @DTYPES
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", ROW_PINS)
+def test_pinned_losses_of_rows(kernels, name, dtype):
+    y, target, expected, slopes = (np.array(column, dtype) for column in zip(*ROW_PINS[name], strict=True))
+    sums, dy, close = np.empty(3), np.empty_like(y), {"rtol": 1e-6, "atol": 3e-7}
+    kernels.sample_losses(LOSSES.index(name), y, target, sums, 1)
+    np.testing.assert_allclose(sums, expected, **close)
+    assert kernels.loss(LOSSES.index(name), y, target, dy, 1) == pytest.approx(expected.mean(), rel=1e-6)
+    np.testing.assert_allclose(3 * dy, slopes, **close)
+
+
+@DTYPES
+@pytest.mark.parametrize("name", LOSS_PINS)
 def test_pinned_losses(kernels, name, dtype):
+    assert LOSS_PINS.keys() | ROW_PINS.keys() == set(LOSSES)
     for y, target, expected, expected_slope in LOSS_PINS[name]:
         y, target, dy = (np.full((1, 1), number, dtype) for number in (y, target, math.nan))
         got = kernels.loss(LOSSES.index(name), y, target, dy, 1)

@@ -275,12 +275,13 @@ def test_recipe_stops_before_a_step_that_is_not_finite(kernels, case, dtype, rng
     assert results[0] == results[1]
 
 
-@pytest.mark.parametrize("source", ["float32", "float64"])
+@pytest.mark.parametrize("source", ["float32", "float64", "uint8"])
 @pytest.mark.parametrize("batch", [5, 20])
 def test_sparse_rows(kernels, batch, source, rng):
     """CSR gives what the matrix itself gives, in training, plain or by a recipe, and in inference."""
     sparse = pytest.importorskip("scipy.sparse")
-    x = (rng.random((53, 33)) * (rng.random((53, 33)) < 0.2)).astype(source)
+    x = rng.random((53, 33)) * (rng.random((53, 33)) < 0.2)
+    x = (255 * x if source == "uint8" else x).astype(source)
     order, rates = rng.permutation(53), (0, 0.1, 0.9, False, 0.0, 0, 0)
     layers = [(33, 40, A("tanh"), True), (40, 33, 0, True)]
     start = weights_of(layers, rng).astype("float32")

@@ -74,18 +74,26 @@ cdef void convert_row(const Source* s, const char* p, Py_ssize_t n, real* out) n
             out[j] = <real>(<const double*>(p + j * step))[0]
 
 
+cdef inline Py_ssize_t begins(const Source* s, Py_ssize_t row) noexcept nogil:
+    return (<const cnp.int64_t*>s.starts)[row] if s.wide else (<const cnp.int32_t*>s.starts)[row]
+
+
+cdef inline Py_ssize_t column_of(const Source* s, Py_ssize_t k) noexcept nogil:
+    return (<const cnp.int64_t*>s.indices)[k] if s.wide else (<const cnp.int32_t*>s.indices)[k]
+
+
+cdef inline real value_at(const Source* s, Py_ssize_t k, real* _) noexcept nogil:
+    if s.typenum == cnp.NPY_UINT8:
+        return (<const unsigned char*>s.data)[k] * <real>(1.0 / 255)
+    return <real>((<const float*>s.data)[k] if s.typenum == cnp.NPY_FLOAT32 else (<const double*>s.data)[k])
+
+
 cdef void scatter_row(const Source* s, Py_ssize_t row, Py_ssize_t n, real* out) noexcept nogil:
     """A row of a sparse source; what stands there twice is added."""
-    cdef Py_ssize_t k, column
+    cdef Py_ssize_t k
     memset(out, 0, n * sizeof(real))
-    cdef Py_ssize_t first = (<const cnp.int64_t*>s.starts)[row] if s.wide else (<const cnp.int32_t*>s.starts)[row]
-    cdef Py_ssize_t last = (<const cnp.int64_t*>s.starts)[row + 1] if s.wide else (<const cnp.int32_t*>s.starts)[row + 1]
-    for k in range(first, last):
-        column = (<const cnp.int64_t*>s.indices)[k] if s.wide else (<const cnp.int32_t*>s.indices)[k]
-        if s.typenum == cnp.NPY_FLOAT32:
-            out[column] = out[column] + <real>(<const float*>s.data)[k]
-        else:
-            out[column] = out[column] + <real>(<const double*>s.data)[k]
+    for k in range(begins(s, row), begins(s, row + 1)):
+        out[column_of(s, k)] = out[column_of(s, k)] + value_at[real](s, k, NULL)
 
 
 cdef inline void gather_row(const Source* s, Py_ssize_t row, Py_ssize_t n, real* out) noexcept nogil:
@@ -197,8 +205,8 @@ cdef Source sparse_source(a, Py_ssize_t* rows, Py_ssize_t* width) except *:
     for array in (data, indices, starts):
         if array.ndim != 1 or not (array.flags.c_contiguous and array.flags.aligned):
             raise ValueError("a CSR matrix of contiguous vectors is needed")
-    if cnp.PyArray_TYPE(data) not in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64):
-        raise TypeError(f"a CSR matrix of float32 or float64 is needed, got {a.dtype}")
+    if cnp.PyArray_TYPE(data) not in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64, cnp.NPY_UINT8):
+        raise TypeError(f"a CSR matrix of float32, float64 or uint8 is needed, got {a.dtype}")
     if indices.dtype != starts.dtype or indices.dtype not in (np.int32, np.int64):
         raise TypeError(f"a CSR matrix with indices of int32 or int64 is needed, got {indices.dtype} and {starts.dtype}")
     if len(starts) != rows[0] + 1 or starts[0] != 0 or starts[len(starts) - 1] > len(indices) or len(data) < len(indices):

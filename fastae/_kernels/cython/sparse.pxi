@@ -2,18 +2,6 @@
 # name, its gradient goes to those rows alone. So neither a batch nor the gradient is ever dense; only the optimiser, where it
 # has a state or a decay, passes over all weights. Targets that are sparse are put into a block of zeros, and taken out again.
 
-cdef inline Py_ssize_t begins(const Source* s, Py_ssize_t row) noexcept nogil:
-    return (<const cnp.int64_t*>s.starts)[row] if s.wide else (<const cnp.int32_t*>s.starts)[row]
-
-
-cdef inline Py_ssize_t column_of(const Source* s, Py_ssize_t k) noexcept nogil:
-    return (<const cnp.int64_t*>s.indices)[k] if s.wide else (<const cnp.int32_t*>s.indices)[k]
-
-
-cdef inline real value_at(const Source* s, Py_ssize_t k, real* _) noexcept nogil:
-    return <real>((<const float*>s.data)[k] if s.typenum == cnp.NPY_FLOAT32 else (<const double*>s.data)[k])
-
-
 cdef inline Py_ssize_t row_at(const Training* p, Py_ssize_t place) noexcept nogil:
     return place if p.order == NULL else p.order[place]
 
