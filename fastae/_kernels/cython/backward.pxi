@@ -33,13 +33,13 @@ cdef void gather_beside(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_s
             (<real*>p.weight_rows)[s] = (<real*>p.sample_weight)[row_at(p, start + s)]
 
 
-cdef Py_ssize_t count_targets(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, real* _) noexcept nogil:
+cdef Py_ssize_t count_targets(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, int member,
+                              real* _) noexcept nogil:
     """How many of the targets of samples s0 to s1 are not missing."""
     cdef Py_ssize_t n_out = p.layers[p.n_layers - 1].n_out, s, i, row, found = 0
-    cdef real* target
+    cdef real* target = <real*>p.blocks[member * p.blocks_each].target.data     # not yet needed for what it is for
     for s in range(s0, s1):
         row = start + s if p.order == NULL else p.order[start + s]
-        target = at[real](&p.target_rows, s, 0, NULL)
         gather_row(&p.target_source, row, n_out, target)
         for i in range(n_out):
             found += target[i] == target[i]

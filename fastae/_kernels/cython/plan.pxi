@@ -166,7 +166,7 @@ cdef double divisor_of(const Training* p, const Step* step, Team* team, int memb
         return loss_divisor(p.loss, step.rows, n_out)
     while start < end:
         part(min(p.batch_size, end - start), team, member, &s, &s1)
-        found += count_targets[real](p, start, s, s1, NULL)
+        found += count_targets[real](p, start, s, s1, member, NULL)
         start += p.batch_size
     p.counts[member] = found
     meet(team)
