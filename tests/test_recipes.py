@@ -304,6 +304,21 @@ def test_sparse_rows(kernels, batch, source, rng):
                 np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_fewer_threads_from_run_to_run(compiled, rng):
+    """The penalty kl keeps all blocks of a batch at once: of two members each has more than of eight."""
+    layers = [(3000, 20, A("sigmoid"), True), (20, 3000, 0, True)]
+    start, x = weights_of(layers, rng).astype("float32"), rng.random((768, 3000), "float32")
+    results = []
+    for numbers in ((1, 1, 1), (8, 2, 3)):
+        w = start.copy()
+        plan = compiled.Plan(layers, w, None, 768, L("mse"), 1, None, Recipe(code=0, kl=0.1))
+        for n in numbers:
+            plan.n_threads = n
+            assert plan.run(x, x, None, 0, 768, (0, 0.1, 0.0, False, 0.0, 0, 0))[0] == 768
+        results.append(w.tobytes())
+    assert results[0] == results[1]
+
+
 def test_a_loss_of_ones_own_in_a_recipe(compiled, rng):
     numba = pytest.importorskip("fastae._kernels.numba.rows")
     if not hasattr(compiled, "define"):

@@ -437,7 +437,7 @@ cdef class Plan:
         t.n_weights = before
         return 0
 
-    cdef int set_sparse(self, x, target, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last, order) except -1:
+    cdef int set_sparse(self, x, Py_ssize_t rows) except -1:
         """Whether the first layer works with a sparse input as it is, and room for that; else a batch's rows are filled up."""
         cdef Training* t = &self.t
         cdef Layer* layer = t.layers
@@ -577,7 +577,7 @@ cdef class Plan:
         t.tiny, t.staged = self.tiny and sample_weight is None, self.in_blocks or sample_weight is not None
         t.copies_target = t.is_target_input and (t.missing or t.noise not in (0, BINARIZE))
         t.has_goal = t.copies_target or not t.is_target_input
-        self.set_sparse(x, target, n, first, last, order)
+        self.set_sparse(x, n)
         return 0
 
     cdef bint call_watcher(self, Py_ssize_t rows) noexcept:
@@ -601,7 +601,8 @@ cdef class Plan:
         # A barrier takes some tenths of a microsecond, waking the other threads for the run some tens.
         cdef double work = 6.0 * t.n_weights * min(t.batch_size, last - first), run = 6.0 * t.n_weights * (last - first)
         cdef int n_threads = 1 if t.tiny else team_size(run, team_size(8 * work, self.n_threads))
-        if n_threads > self.members and (t.batch_size >= MANY or t.staged):
+        cdef bint fits = n_threads == self.members if t.kl != 0 else n_threads <= self.members
+        if not fits and (t.batch_size >= MANY or t.staged):
             self.block_arena, self.members = Arena(), 0         # none, should there be no memory
             self.lay_out_blocks(n_threads)      # counts the bytes
             self.block_arena.reserve(self.block_arena.used)

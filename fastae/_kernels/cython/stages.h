@@ -139,7 +139,7 @@ static void N(top)(ptrdiff_t k, ptrdiff_t features, ptrdiff_t n, const REAL *x, 
     }
 }
 
-/* y *= gate, or the gradient by the activation's argument from that by y: dz = (dz + pull) gate f'(kept). */
+/* y = value gate; of a gradient, too. */
 static void N(multiply)(ptrdiff_t features, ptrdiff_t n, const REAL *value, ptrdiff_t ld, const REAL *gate, ptrdiff_t ld_gate, REAL *y,
                         ptrdiff_t ld_y)
 {

@@ -9,8 +9,7 @@ cdef inline void counter_of(const Step* step, int stream, Py_ssize_t place, uint
 
 cdef inline bint is_plain(const Training* p, int l) noexcept nogil:
     """Whether nothing stands between a layer's activation and the next layer."""
-    return p.layers[l].gate.data == NULL and p.dropout[l] == 0 and not (
-        l == p.code and (p.gaussian or p.top_k > 0 or p.l1 != 0 or p.kl != 0))
+    return p.dropout[l] == 0 and not (l == p.code and (p.gaussian or p.top_k > 0 or p.l1 != 0 or p.kl != 0))
 
 
 cdef void disturb_row(const Training* p, const Step* step, Py_ssize_t place, real* x, real* target) noexcept nogil:
