@@ -97,9 +97,9 @@ def replayed(steps):
     return t.model.parameters
 x, wrong = np.ascontiguousarray(x[:n, :16]), 0
 small().fit(x, epochs=3)
-for i in range(12):
+for i in range(300):
     t = small()
-    signal.setitimer(signal.ITIMER_REAL, 0.005 + 0.002 * i)
+    signal.setitimer(signal.ITIMER_REAL, 0.003 + 0.00001 * i)
     try:
         t.fit(x, epochs=10**6)
     except KeyboardInterrupt:

@@ -35,6 +35,7 @@ class Plan:
         self._tiny = self._plain and batch_size < MANY and not own and all(max(s[:2]) <= TINY for s in shapes)
         self._states = {"weight": weights, "velocity": velocity, "square": square}
         self._layout = Layout(shapes, self.recipe, loss, batch_size, dtype, self._states, self._tiny)
+        self._after = memoryview(self._layout.job["done"]), memoryview(self._layout.job["total"])
         self._running = threading.Lock()
         self._entry = entry("train_tiny" if self._tiny else "train" if self._plain else "train_recipe", dtype)
 
@@ -83,11 +84,12 @@ class Plan:
             try:
                 threads.run(run_entry, job.ctypes.data, n_threads)
             finally:
-                self.done, self.total = job["done"][0], float(job["total"][0])
+                # Without a call, after which Ctrl-C might come and the steps would not be counted.
+                self.done, self.total = self._after[0][0], self._after[1][0]
                 self.penalty = 0.0 if record is None else float(record["penalty"])
             if self.recipe.tied and gradients is not None and self.done:
                 self._layout.clear_upper(gradients)
-            return int(self.done), float(job["total"][0])
+            return self.done, self.total
 
 
 class Inference:
