@@ -250,6 +250,19 @@ def test_wide_recipe(compiled, case, rng):
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-9 * max(1.0, np.abs(expected).max()))
 
 
+@pytest.mark.parametrize("case", [CASES["multinomial"], CASES["kl"]], ids=["multinomial", "kl"])
+def test_recipe_of_thousands_of_outputs(compiled, case, rng):
+    """Wider than what stays in the cache: other sizes of blocks, whose bytes depend on no number of threads either."""
+    problem = problem_of(case, 230, rng, (2100, 33, 7))
+    start = weights_for(problem, rng)
+    alone, team, expected = (
+        train(module, problem, start, "float64", 230, n) for module, n in ((compiled, 1), (compiled, 3), (reference, 1))
+    )
+    for got, same, correct in zip(alone, team, expected, strict=True):
+        assert np.array_equal(got, same)
+        np.testing.assert_allclose(got, correct, rtol=0, atol=1e-9 * max(1.0, np.abs(correct).max()))
+
+
 @DTYPES
 @each_case
 def test_recipe_stops_before_a_step_that_is_not_finite(kernels, case, dtype, rng):

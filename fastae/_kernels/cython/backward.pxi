@@ -119,26 +119,39 @@ cdef void loss_of_whole(const Training* p, const Layer* top, const Matrix* targe
 
 cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, Py_ssize_t samples, int activation,
                          real* space) noexcept nogil:
-    """The dz of the layer below := (W^T dz) f'(kept), f the activation below, for a block of samples from column s0 of dz."""
-    cdef Py_ssize_t i = 0, s, w, o, line = 64 // sizeof(real) if layer.across == 1 else 1 << 30
+    """The dz of the layer below := (W^T dz) f'(kept), f the activation below, for a block of samples from column s0 of dz.
+
+    Of a layer so wide that its weights do not fit L2, KC outputs after the others: so they come from memory once, in order."""
+    cdef Py_ssize_t o = 0, k, i, s, w, r, line = 64 // sizeof(real) if layer.across == 1 else 1 << 30
+    cdef Py_ssize_t most = KC if layer.n_out > 4 * KC else layer.n_out
     cdef real* dz
-    cdef int mr
-    while i < layer.n_in:
-        mr = <int>min(MR, layer.n_in - i)
-        s = 0
-        while s < samples:
-            w = panel[real](s, samples, NULL)
-            dz = at[real](&below.dz, i, s0 + s, NULL)
-            if (i + 2 * MR - 1) // line != (i + MR - 1) // line:    # the next tile's weights lie in other lines: a part of them
-                for o in range(layer.n_out * s // samples, layer.n_out * (s + w) // samples):
-                    prefetch(weight_of[real](layer, o, i + 2 * MR - 1, NULL))
-            sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_out, weight_of[real](layer, 0, i, NULL), layer.across,
-                     layer.down, at[real](&layer.dz, 0, s0 + s, NULL), layer.dz.stride, <const real*>NULL, dz,
-                     below.dz.stride, space)
-            differentiate_rows(activation, mr, w, at[real](&below.kept, i, s, NULL), below.kept.stride,
-                               dz, below.dz.stride, dz, below.dz.stride)
-            s += w
-        i += mr
+    cdef int mr, nv
+    while o < layer.n_out:
+        k, i = min(most, layer.n_out - o), 0
+        while i < layer.n_in:
+            mr, s = <int>min(MR, layer.n_in - i), 0
+            while s < samples:
+                w = panel[real](s, samples, NULL)
+                nv = <int>(w // vector_lanes[real](NULL))
+                dz = at[real](&below.dz, i, s0 + s, NULL)
+                if (i + 2 * MR - 1) // line != (i + MR - 1) // line:    # the next tile's weights lie in other lines
+                    for r in range(o + k * s // samples, o + k * (s + w) // samples):
+                        prefetch(weight_of[real](layer, r, i + 2 * MR - 1, NULL))
+                if o == 0:
+                    sum_tile(mr, nv, k, weight_of[real](layer, 0, i, NULL), layer.across, layer.down,
+                             at[real](&layer.dz, 0, s0 + s, NULL), layer.dz.stride, <const real*>NULL, dz, below.dz.stride,
+                             space)
+                else:
+                    tile(mr, nv, k, weight_of[real](layer, o, i, NULL), layer.across, layer.down,
+                         at[real](&layer.dz, o, s0 + s, NULL), layer.dz.stride, <const real*>NULL, space, w)
+                    for r in range(mr):
+                        add(w, dz + r * below.dz.stride, space + r * w)
+                if o + k == layer.n_out:
+                    differentiate_rows(activation, mr, w, at[real](&below.kept, i, s, NULL), below.kept.stride,
+                                       dz, below.dz.stride, dz, below.dz.stride)
+                s += w
+            i += mr
+        o += k
 
 
 cdef void pass_up(const Training* p, const Step* step, const Block* block, Py_ssize_t start, real scale,

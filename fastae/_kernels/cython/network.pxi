@@ -42,7 +42,9 @@ cdef inline void part(Py_ssize_t n, Team* team, int member, Py_ssize_t* first, P
 
 cdef inline Py_ssize_t block_samples(Py_ssize_t samples, Py_ssize_t widest, real* _) noexcept nogil:
     """Samples of a block, of so many samples and layers so wide; the blocks are nearly equal."""
-    cdef Py_ssize_t most = max(2 * LINE, min(BLOCK_SAMPLES, BLOCK_BYTES // (widest * <Py_ssize_t>sizeof(real)) // LINE * LINE))
+    cdef Py_ssize_t most = min(BLOCK_SAMPLES, BLOCK_BYTES // (widest * <Py_ssize_t>sizeof(real)) // LINE * LINE)
+    if most < 2 * LINE:                 # too wide for L2 in any case: let weights come from memory less often
+        most = BLOCK_SAMPLES
     return ceil_div(ceil_div(samples, max(ceil_div(samples, most), 1)), LINE) * LINE
 
 

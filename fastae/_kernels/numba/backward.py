@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from .elementwise import RATES, copy, differentiate_rows, dots, fill, loss_columns, loss_rows, padded, sum_rows, update
+from .elementwise import RATES, add, copy, differentiate_rows, dots, fill, loss_columns, loss_rows, padded, sum_rows, update
 from .functions import SGD, compiled, keeps_mean, set_rates
 from .machine import MR, NV
 from .network import (
+    KC,
     LAYER,
     MATRIX,
     SOURCE,
@@ -102,24 +103,33 @@ def forward_and_loss(p, layers, target, s0, s1, scale, room):
 @unit(LAYER, LAYER, INTEGER, INTEGER, POINTER)
 def input_gradient(layer, below, s0, samples, room):
     """The dz of the layer below := (W^T dz) f'(kept), f the activation below unless it is left to a stage, for a block of
-    samples from column s0 of dz."""
-    line = 64 // bytes_of(room)
-    for i in range(0, layer.n_in, MR):
-        mr, s = min(MR, layer.n_in - i), 0
-        while s < samples:
-            nv = panel(s, samples, room)
-            w = nv * lanes(room)
-            weight = pointer(layer.weight.data, room) + i * layer.across
-            dz, kept = at(below.dz, i, s0 + s, room), at(below.kept, i, s, room)
-            if (i + 2 * MR - 1) // line != (i + MR - 1) // line:  # the next tile's weights lie in other lines: a part of them
-                for o in range(layer.n_out * s // samples, layer.n_out * (s + w) // samples):
-                    prefetch(address_of(at(layer.weight, o, i + 2 * MR - 1, room)))
-            sum_tile(
-                mr, nv, layer.n_out, weight, layer.across, layer.weight.stride, at(layer.dz, 0, s0 + s, room), layer.dz.stride,
-                zeros_behind(room), dz, below.dz.stride, room,
-            )  # fmt: skip
-            differentiate_rows(below.slope, mr, w, kept, below.kept.stride, dz, below.dz.stride, dz, below.dz.stride)
-            s += w
+    samples from column s0 of dz.
+
+    Of a layer so wide that its weights do not fit L2, KC outputs after the others: so they come from memory once, in order.
+    """
+    line, most = 64 // bytes_of(room), KC if layer.n_out > 4 * KC else layer.n_out
+    for o in range(0, layer.n_out, most):
+        k = min(most, layer.n_out - o)
+        for i in range(0, layer.n_in, MR):
+            mr, s = min(MR, layer.n_in - i), 0
+            weight = pointer(layer.weight.data, room) + i * layer.across + o * layer.weight.stride
+            while s < samples:
+                nv = panel(s, samples, room)
+                w = nv * lanes(room)
+                dz, kept = at(below.dz, i, s0 + s, room), at(below.kept, i, s, room)
+                if (i + 2 * MR - 1) // line != (i + MR - 1) // line:  # the next tile's weights lie in other lines
+                    for r in range(o + k * s // samples, o + k * (s + w) // samples):
+                        prefetch(address_of(at(layer.weight, r, i + 2 * MR - 1, room)))
+                out, ldo = (dz, below.dz.stride) if o == 0 else (room, w)
+                sum_tile(
+                    mr, nv, k, weight, layer.across, layer.weight.stride, at(layer.dz, o, s0 + s, room), layer.dz.stride,
+                    zeros_behind(room), out, ldo, room,
+                )  # fmt: skip
+                for r in range(mr if o > 0 else 0):
+                    add(w, dz + r * below.dz.stride, room + r * w)
+                if o + k == layer.n_out:
+                    differentiate_rows(below.slope, mr, w, kept, below.kept.stride, dz, below.dz.stride, dz, below.dz.stride)
+                s += w
 
 
 @unit(TRAINING, INTEGER, MATRIX, INTEGER, INTEGER, INTEGER, REAL, POINTER)

@@ -6,7 +6,7 @@ from ..names import ACTIVATIONS, NOISES, PER_SAMPLE, WHOLE_ROW, keeps_input
 from . import team as threads
 from .backward import BLOCK, LOSS_FEATURES, RECTANGLE, TRAINING
 from .machine import MR, NV, VECTOR_BYTES
-from .network import BLOCK_BYTES, BLOCK_SAMPLES, LAYER, LINE, MANY, MATRIX, Arena
+from .network import BLOCK_SAMPLES, LAYER, LINE, MANY, MATRIX, Arena, most_samples
 from .stages import DESK, NONE, RECIPE
 
 TILE_BYTES = MR * NV * VECTOR_BYTES
@@ -118,9 +118,7 @@ class Layout:
         """Blocks that a team of at most so many members holds at once: all of a batch where it goes forward as a whole."""
         if not self._recipe.kl:
             return members
-        most = max(
-            2 * LINE, min(BLOCK_SAMPLES, BLOCK_BYTES // (int(self.job["widest"][0]) * self._dtype.itemsize) // LINE * LINE)
-        )
+        most = most_samples.py_func(int(self.job["widest"][0]), self._dtype.itemsize)
         lines = -(-self._rows // LINE)
         return max(size * -(-(-(-lines // size) * LINE) // most) for size in range(1, members + 1))
 

@@ -65,7 +65,8 @@ def part(n, team, member):
 @compiled
 def most_samples(widest, bytes_each):
     """Samples of the largest block, of layers so wide."""
-    return max(2 * LINE, min(BLOCK_SAMPLES, BLOCK_BYTES // (widest * bytes_each) // LINE * LINE))
+    most = min(BLOCK_SAMPLES, BLOCK_BYTES // (widest * bytes_each) // LINE * LINE)
+    return most if most >= 2 * LINE else BLOCK_SAMPLES  # too wide for L2 in any case: weights come from memory less often
 
 
 @compiled
