@@ -76,7 +76,9 @@ MODELS = {
     "VAE, binary": made(VariationalAutoencoder, binarize=True),
     "beta-VAE, Gaussian": made(VariationalAutoencoder, decoder="gaussian", beta=2.5, sigma=0.5, dropout=0.2),
     "Mult-VAE": made(VariationalAutoencoder, decoder="multinomial", beta=0.2),
+    "Mult-VAE, dropout of the input": made(VariationalAutoencoder, decoder="multinomial", beta=0.2, input_dropout=0.4),
     "conditional VAE": made(ConditionalVariationalAutoencoder, [12, 7, 4], 3),
+    "conditional VAE, dropout of the input": made(ConditionalVariationalAutoencoder, [12, 7, 4], 3, input_dropout=0.2),
     "missing values": made(MaskedAutoencoder, output_activation="identity"),
     "missing values and noise": made(MaskedAutoencoder, noise="masking", tied=True),
     "Mult-DAE": made(MultinomialAutoencoder),
@@ -160,8 +162,9 @@ class Twin:
         return self.torch.from_numpy(noise.normal(self.key, self.step, stream, 0, *x.shape, self.dtype))
 
     def disturbed(self, x):
-        model, level = self.model, getattr(self.model, "level", 0)
-        kind = "dropout" if isinstance(model, MultinomialAutoencoder) else getattr(model, "noise", None)
+        model, level = self.model, getattr(self.model, "level", getattr(self.model, "input_dropout", 0))
+        dropped = isinstance(model, MultinomialAutoencoder | VariationalAutoencoder)
+        kind = "dropout" if dropped else getattr(model, "noise", None)
         if kind == "gaussian":
             return x + level * self.normal(0, x)
         if kind in ("masking", "dropout"):
@@ -792,6 +795,8 @@ def test_halves_made_by_hand(rng):
         (lambda: VariationalAutoencoder([6, 4], beta=-1), "beta takes"),
         (lambda: VariationalAutoencoder([6, 4], sigma=0), "sigma takes"),
         (lambda: VariationalAutoencoder([6, 4], anneal_steps=-3), "anneal_steps takes a positive integer"),
+        (lambda: VariationalAutoencoder([6, 4], input_dropout=1.0), "input_dropout takes a probability.*got 1.0"),
+        (lambda: VariationalAutoencoder([6, 4], binarize=True, input_dropout=0.1), "input_dropout takes 0 beside binarize"),
         (lambda: VariationalAutoencoder([6, 4], decoder="gaussian", binarize=True), "binarize takes the decoder 'bernoulli'"),
         (lambda: VariationalAutoencoder([6, 5, 4], dropout=(0, 0.5, 0)), "dropout takes 0 for the encoder's last"),
         (lambda: VariationalAutoencoder([6, 4]).sample(0), "n takes a positive integer"),

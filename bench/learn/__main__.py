@@ -21,7 +21,11 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="hyperparameters in place of the protocol's")
     parser.add_argument("--long", action="store_true", help="the protocol's longer training, where it has one")
+    parser.add_argument(
+        "--keras", action="store_true", help="after that the same run in Keras (on JAX), for its time: of blog and blog_deep"
+    )
     parser.add_argument("--json", help="append the results to this file, a line each")
+    parser.add_argument("--in-keras", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -30,25 +34,40 @@ def main():
         return
     print(f"{fastae.settings.processor_name()}, {options.threads} threads, fastae {fastae.__version__}")
     for name in options.names:
-        protocol = importlib.import_module(f"{__package__}.{name}")
-        print(f"\n{protocol.__doc__.strip()}\n\n{settings_of(protocol, options)}\n")
-        bar = getattr(protocol, "LONG_BAR", protocol.BAR) if options.long else protocol.BAR
-        bar = getattr(protocol, "LONG_BAR", protocol.BAR) if options.long else protocol.BAR
-        print(f"published {protocol.PUBLISHED}; bar {bar:g}{', at any length' if options.long else ''}")
-        for place, seed in enumerate(options.seeds):
-            found = in_process(name, seed, options)
-            good = found["number"] <= bar if protocol.LOW else found["number"] >= bar
-            verdict = "" if place else ", pass" if good else ", FALLS SHORT"
-            print(f"seed {seed}: {found['number']:.4g} {protocol.UNIT}, trained in {found['seconds']:.0f} s,", end=" ")
-            print(f"peak {found['peak']:.0f} MB{verdict}   {found['beside']}", flush=True)
-            if options.json:
-                with open(options.json, "a") as file:
-                    file.write(json.dumps({"protocol": name, "seed": seed, "long": options.long, **found}) + "\n")
+        report(name, importlib.import_module(f"{__package__}.{name}"), options)
 
 
-def in_process(name, seed, options):
+def report(name, protocol, options):
+    """Run a protocol with each seed, and print its numbers beside what was published and the bar."""
+    if options.keras and not hasattr(protocol, "KERAS"):
+        raise SystemExit(f"--keras takes blog or blog_deep, got {name}")
+    print(f"\n{protocol.__doc__.strip()}\n\n{settings_of(protocol, options)}\n")
+    bar = getattr(protocol, "LONG_BAR", protocol.BAR) if options.long else protocol.BAR
+    print(f"published {protocol.PUBLISHED}; bar {bar:g}{', at any length' if options.long else ''}")
+    times = []
+    for place, seed in enumerate(options.seeds):
+        found = in_process(name, seed, options)
+        times.append(found["seconds"])
+        good = found["number"] <= bar if protocol.LOW else found["number"] >= bar
+        verdict = "" if place else ", pass" if good else ", FALLS SHORT"
+        print(f"seed {seed}: {numbers(found, protocol)}{verdict}   {found['beside']}", flush=True)
+        if options.json:
+            with open(options.json, "a") as file:
+                file.write(json.dumps({"protocol": name, "seed": seed, "long": options.long, **found}) + "\n")
+    if options.keras:
+        found = in_process(name, options.seeds[0], options, "--in-keras")
+        ratio = found["seconds"] / times[0]
+        verdict = f"{ratio:.1f} times as long; bar 4, {'pass' if ratio >= 4 else 'FALLS SHORT'}"
+        print(f"Keras on JAX: {numbers(found, protocol)}, {verdict}   {found['beside']}", flush=True)
+
+
+def numbers(found, protocol):
+    return f"{found['number']:.4g} {protocol.UNIT}, trained in {found['seconds']:.0f} s, peak {found['peak']:.0f} MB"
+
+
+def in_process(name, seed, options, *more):
     """What ``measured`` gives in a process of its own."""
-    command = [sys.executable, "-m", __package__, name, "--one", "--seeds", str(seed), "--threads", str(options.threads)]
+    command = [sys.executable, "-m", __package__, name, "--one", "--seeds", str(seed), "--threads", str(options.threads), *more]
     command += ["--set", *options.set] if options.set else []
     command += ["--long"] if options.long else []
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
@@ -72,6 +91,8 @@ def measured(name, seed, options):
     protocol = importlib.import_module(f"{__package__}.{name}")
     settings = settings_of(protocol, options)
     start = time.perf_counter()
+    if options.in_keras:
+        protocol = importlib.import_module(f"{__package__}.in_keras")
     number, seconds, beside = protocol.run(seed, **settings)
     return {
         "number": number,

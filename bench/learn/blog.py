@@ -8,6 +8,7 @@ import fastae
 from .data import mnist
 
 PUBLISHED, BAR, UNIT, LOW = "0.09", 0.0930, "nats a pixel", True
+KERAS = True
 SETTINGS = {"sizes": [784, 32], "latent_activation": "relu", "batch_size": 256, "epochs": 50, "lr": 1e-3, "schedule": None}
 
 

@@ -5,6 +5,7 @@ is 0.0581. His code is of relu, too; here it is linear, and the learning rate fo
 from .blog import LOW, UNIT, run
 
 PUBLISHED, BAR = "0.08", 0.080
+KERAS = True
 SETTINGS = {
     "sizes": [784, 128, 64, 32],
     "latent_activation": "identity",

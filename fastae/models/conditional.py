@@ -8,8 +8,8 @@ import numpy as np
 
 from .. import _check
 from .._check import Array
-from ..layers import Sequential, generator
-from .network import Common
+from ..layers import generator
+from .network import Variational
 from .variational import VariationalAutoencoder
 
 
@@ -47,30 +47,9 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
 
     setting_names: ClassVar[tuple[str, ...]] = (*VariationalAutoencoder.setting_names, "n_conditions")
 
-    def __init__(
-        self,
-        sizes: Any = None,
-        n_conditions: int = 1,
-        *,
-        decoder: str | Sequential | None = None,
-        beta: float = 1.0,
-        sigma: float = 1.0,
-        anneal_steps: int = 0,
-        binarize: bool = False,
-        likelihood: str | None = None,
-        **network: Unpack[Common],
-    ) -> None:
+    def __init__(self, sizes: Any = None, n_conditions: int = 1, **others: Unpack[Variational]) -> None:
         self.n_conditions = _check.positive_integer(n_conditions, "n_conditions")
-        super().__init__(
-            sizes,
-            decoder=decoder,
-            beta=beta,
-            sigma=sigma,
-            anneal_steps=anneal_steps,
-            binarize=binarize,
-            likelihood=likelihood,
-            **network,
-        )
+        super().__init__(sizes, **others)
 
     def join(self, x: Any, condition: Any) -> Array:
         """x (samples, features) and behind it the condition: (samples, n_in), in this model's dtype."""

@@ -18,7 +18,7 @@ class MultinomialAutoencoder(Autoencoder):
     Loss of counts x: minus the sum of x_i log p_i, p the softmax of the last layer's outputs, with dropout on the input (Liang,
     Krishnan, Hoffman, Jebara, "Variational autoencoders for collaborative filtering", WWW 2018; the paper
     divides each input by its Euclidean norm: give such rows as x, and the counts as target). The paper's Mult-VAE is
-    ``fastae.VariationalAutoencoder(..., decoder="multinomial")``.
+    ``fastae.VariationalAutoencoder(..., decoder="multinomial", input_dropout=0.5)``.
 
     Parameters
     ----------

@@ -34,6 +34,18 @@ class Common(TypedDict, total=False):
     dropout: float | Sequence[float]
 
 
+class Variational(Common, total=False):
+    """And those of :class:`fastae.VariationalAutoencoder`."""
+
+    decoder: str | Layers | None
+    beta: float
+    sigma: float
+    anneal_steps: int
+    binarize: bool
+    input_dropout: float
+    likelihood: str | None
+
+
 class Untied(Common, total=False):
     """And a decoder made by hand."""
 

@@ -16,6 +16,7 @@ DEFAULT = (
     "activations",
     "scaling",
     "momentum",
+    "multinomial",
     "shapes",
     "backends",
     "functions",
