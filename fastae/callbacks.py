@@ -103,8 +103,14 @@ class CSVLog(Callback):
         self._file: IO[str] | None = None
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        """Open the file."""
-        self._file = open(self.path, "a" if trainer.history.loss else "w", newline="")  # noqa: SIM115 (closed at the end)
+        """Open the file; of a fit that resumes, behind the lines of the epochs that it has done."""
+        done = len(trainer.history.loss)
+        mode = "r+" if done and os.path.exists(self.path) else "w"
+        self._file = open(self.path, mode, newline="")  # noqa: SIM115 (closed at the end)
+        for _ in range(done + 1 if mode == "r+" else 0):
+            self._file.readline()
+        self._file.seek(self._file.tell())
+        self._file.truncate()
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> bool | None:
         """Write a line, at once."""
@@ -202,8 +208,13 @@ class Checkpoint(Callback):
         self._lowest = inf
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        """Forget the fits before."""
+        """Forget the fits before, and see that this one can be saved."""
+        from .checkpoint import check
+
         self._lowest = inf
+        for path in (self.path, self.best):
+            if path is not None:
+                check(trainer, path)
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> bool | None:
         """Save, if it is time."""
@@ -229,8 +240,9 @@ class WeightAverage(Callback):
     """An average of the weights that a fit goes through, which often are better than the last ones.
 
     With a decay, average := decay average + (1 - decay) w, from the first w on (Polyak and Juditsky 1992; PyTorch's
-    ``get_ema_multi_avg_fn``); without, the mean of all (Izmailov et al., "Averaging weights leads to wider optima", UAI 2018;
-    ``AveragedModel``).
+    ``get_ema_multi_avg_fn``): of n steps, decay^n is still the first weights. Without, the mean of all (Izmailov et al.,
+    "Averaging weights leads to wider optima", UAI 2018; ``AveragedModel``). Validation, early stopping and checkpoints judge
+    the weights of the steps, not the average.
 
     Parameters
     ----------
@@ -241,7 +253,8 @@ class WeightAverage(Callback):
     start : int
         The trainer's steps before the first.
     assign : bool
-        At the end of the fit, give the model the average. Not where an exception ended it.
+        At the end of the fit, give the model the average. Not where an exception ended it, and not beside an early stopping
+        that gives the best weights.
 
     Attributes
     ----------
@@ -299,6 +312,13 @@ def watching(callbacks: Any, progress: bool, patience: Any) -> list[Callback]:
             raise TypeError(f"callbacks takes objects of fastae.callbacks.Callback, got {callback!r}")
     if patience is not None:
         watch.append(EarlyStopping(_check.positive_integer(patience, "early_stopping")))
+    if any(isinstance(a, WeightAverage) and a.assign for a in watch) and any(
+        isinstance(a, EarlyStopping) and a.restore_best for a in watch
+    ):
+        raise ValueError(
+            "callbacks takes either a WeightAverage that gives the model its average, or early stopping that gives it the best "
+            "weights; got both. Take WeightAverage(assign=False), or EarlyStopping(restore_best=False)"
+        )
     if progress:
         watch.append(ProgressBar())
     return sorted(watch, key=lambda callback: callback.last)

@@ -26,27 +26,14 @@ _KINDS: dict[str, Any] = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMS
     name: getattr(schedules, name) for name in ("Step", "Cosine", "OneCycle", "WarmUp", "Plateau")
 }
 _SETTINGS = ("batch_size", "n_threads", "backend", "accumulate", "clip_norm", "clip_value")  # arguments kept as attributes
-_COUNTS = ("steps", "epochs", "position", "_total", "_ended", "_begun", "_key")
+_COUNTS = ("steps", "epochs", "position", "_total", "_ended", "_stopped", "_begun", "_key")
 
 
 def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Write a trainer to a file; see ``Trainer.save``."""
     from safetensors.numpy import save as to_bytes
 
-    own, model = trainer._own_loss, trainer.model
-    if own is not None and not own.named:
-        raise ValueError(f"trainer has the loss {own.name!r}, by which nothing finds it again; make it with a name=")
-    config = {
-        "format": _FORMAT,
-        "loss": trainer.loss,
-        "model_backend": model.layers[0].backend,
-        "optimizer": _described(trainer.optimizer),
-        "schedule": _described(trainer.schedule),
-        "settings": {name: getattr(trainer, name) for name in _SETTINGS},
-        "counts": {name: getattr(trainer, name) for name in _COUNTS},
-        "history": asdict(trainer.history),
-        "callbacks": [name for name, _ in trainer.callback_states()],
-    }
+    model, config = trainer.model, json.dumps(_config(trainer))
     arrays: dict[str, Array | None] = {
         "velocity": trainer._velocity,
         "square": trainer._square,
@@ -56,7 +43,34 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         arrays |= {f"callbacks.{number}.{name}": array for name, array in state.items()}
     ours = {f"{persistence.TRAINER}{name}": array for name, array in arrays.items() if array is not None}
     theirs, metadata = persistence.contents(model) if isinstance(model, Autoencoder) else (model.state_dict(), {})
-    persistence.write_atomically(path, to_bytes(theirs | ours, metadata | {_KEY: json.dumps(config)}))
+    persistence.write_atomically(path, to_bytes(theirs | ours, metadata | {_KEY: config}))
+
+
+def check(trainer: Trainer, path: str | os.PathLike[str]) -> None:
+    """Raise what ``save`` would, before a long training instead of after it."""
+    _config(trainer)
+    if isinstance(trainer.model, Autoencoder):
+        persistence.contents(trainer.model)
+    if not (folder := Path(path).resolve().parent).is_dir():
+        raise FileNotFoundError(f"{path} is to be written into {folder}, which is not a folder")
+
+
+def _config(trainer: Trainer) -> dict[str, Any]:
+    """All but the arrays."""
+    own = trainer._own_loss
+    if own is not None and not own.named:
+        raise ValueError(f"trainer has the loss {own.name!r}, by which nothing finds it again; make it with a name=")
+    return {
+        "format": _FORMAT,
+        "loss": trainer.loss,
+        "model_backend": trainer.model.layers[0].backend,
+        "optimizer": _described(trainer.optimizer),
+        "schedule": _described(trainer.schedule),
+        "settings": {name: getattr(trainer, name) for name in _SETTINGS},
+        "counts": {name: getattr(trainer, name) for name in _COUNTS},
+        "history": asdict(trainer.history),
+        "callbacks": [name for name, _ in trainer.callback_states()],
+    }
 
 
 def load(path: str | os.PathLike[str], model: Network | None) -> Trainer:

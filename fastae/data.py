@@ -13,8 +13,8 @@ from ._check import Array
 from ._kernels.recipe import Recipe
 from .layers import BLOCK, Network
 
-NAMES = ("x", "target")
-_VALIDATION = ("validation_data", "the target of validation_data")
+NAMES = ("x", "target", "sample_weight")
+_VALIDATION = ("validation_data", "the target of validation_data", "the sample_weight of validation_data")
 
 _TARGETS = {  # what these losses take
     "bce": (0, 1),
@@ -130,7 +130,7 @@ class Door:
         self.recipe = recipe
         self.looks_first = self.limits is not None or recipe.noise in _HIDES_NAN
 
-    def pair(self, x: Any, target: Any, names: tuple[str, str] = NAMES) -> tuple[Any, Any]:
+    def pair(self, x: Any, target: Any, names: tuple[str, ...] = NAMES) -> tuple[Any, Any]:
         """x (samples, n_in) and target (samples, n_out), by default x itself."""
         checked = matrix(x, names[0], self.n_in)
         if target is None or target is x:
@@ -142,14 +142,14 @@ class Door:
             raise ValueError(f"{names[1]} takes as many samples as {names[0]}, {checked.shape[0]}; got {goal.shape[0]}")
         return checked, goal
 
-    def data(self, x: Any, target: Any, weight: Any, names: tuple[str, str] = NAMES) -> Data:
+    def data(self, x: Any, target: Any, weight: Any, names: tuple[str, ...] = NAMES) -> Data:
         """Samples, with a weight for each or None."""
         x, target = self.pair(x, target, names)
-        return Data(x, target, None if weight is None else self.weight(weight, x.shape[0]))
+        return Data(x, target, None if weight is None else self.weight(weight, x.shape[0], names[2]))
 
-    def weight(self, value: Any, n: int) -> Array:
+    def weight(self, value: Any, n: int, name: str = NAMES[2]) -> Array:
         """Weights of n samples."""
-        return weights(value, "sample_weight", n, self.dtype)
+        return weights(value, name, n, self.dtype)
 
     def validation(self, given: Any) -> Data:
         """Samples from an array, a pair, or a triple with weights, looked at."""
@@ -161,13 +161,19 @@ class Door:
 
     def batch(self, given: Any, number: int) -> Data:
         """One of a stream, with its number, looked at."""
-        x, target = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
         names = f"batch {number} of x", f"the target of batch {number} of x"
+        x, target = given, None
+        if isinstance(given, tuple) or (
+            isinstance(given, list) and all(len(getattr(part, "shape", ())) == 2 for part in given)
+        ):
+            if len(given) != 2:
+                raise ValueError(f"{names[0]} takes an array or a pair (x, target), got {len(given)} of them")
+            x, target = given
         data = Data(*self.pair(x, target, names))
         self.look(data.x, data.target, names)  # now, since a step may have rows of two
         return data
 
-    def look(self, x: Any, target: Any, names: tuple[str, str] = NAMES) -> None:
+    def look(self, x: Any, target: Any, names: tuple[str, ...] = NAMES) -> None:
         """At every value: finite, NaN where it may be missing, and what the loss takes."""
         _finite(x, names[0], self.dtype, self.recipe.missing)
         if target is not x:

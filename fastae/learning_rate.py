@@ -10,7 +10,7 @@ import numpy as np
 from . import _check
 from ._check import Array
 from .history import DivergenceError
-from .trainer import Trainer
+from .trainer import Trainer, alone
 
 
 class LearningRates(NamedTuple):
@@ -47,12 +47,29 @@ def find_learning_rate(
     -------
     LearningRates
         suggestion: a tenth of the rate with the lowest loss, where the loss still falls.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments or data that are wrong.
+    RuntimeError
+        The trainer is at work in another thread.
+    DivergenceError
+        The loss is not finite from the lowest rate on.
     """
+    if not isinstance(trainer, Trainer):
+        raise TypeError(f"trainer takes a Trainer, got {type(trainer).__name__}")
     low = _check.real_number(low, "low", 0, inf, "a finite number above 0")
     high = _check.real_number(high, "high", 0, inf, "a finite number above low")
     if not 0 < low < high:
         raise ValueError(f"low and high take numbers 0 < low < high, got {low} and {high}")
-    steps = _check.positive_integer(steps, "steps")
+    if _check.positive_integer(steps, "steps") < 2:
+        raise ValueError(f"steps takes at least 2, got {steps}")
+    return _search(trainer, x, target, low, high, steps)
+
+
+@alone
+def _search(trainer: Trainer, x: Any, target: Any, low: float, high: float, steps: int) -> LearningRates:
     samples = trainer._door.data(x, target, None)
     trainer._door.look(samples.x, samples.target)
     before, rates, losses, mean = trainer._state(), np.geomspace(low, high, steps), list[float](), 0.0

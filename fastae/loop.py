@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -45,6 +46,7 @@ class Loop:
     position: int  # samples done in the epoch
     _total: float  # of their loss, times samples
     _ended: bool  # the epoch is, but for its validation and callbacks
+    _stopped: bool  # the fit, by a callback
     _begun: tuple[int, int]  # steps and epochs before the fit
     _fit_steps: int | None  # of the whole fit, where that is known
 
@@ -75,14 +77,12 @@ class Loop:
 
     def _ready(self) -> Any:
         """The plan of a fit, made anew where the model's recipe has changed."""
-        recipe = self._own_recipe()
-        if recipe != self._door.recipe:
+        if self._plan is not None and self._own_recipe() != self._door.recipe:
             self._plan = None
-            self._door.follow(recipe)
         return self._planned(self.batch_size, self.optimizer.hyperparameters())
 
     def _planned(self, batch_size: int, rule: Rule) -> Any:
-        """The plan for a batch size, made anew for another one, or where the optimiser first needs an array of its own."""
+        """The plan for a batch size, made anew for another one, or where a setting changed or the optimiser needs an array."""
         model = self.model
         if self._velocity is None and keeps_velocity(rule[0], rule[2]):
             self._velocity, self._plan = np.zeros_like(model.parameters), None
@@ -91,6 +91,7 @@ class Loop:
         moved = self._parameters is not model.parameters  # the model became part of another
         if self._plan is None or self._plan.batch_size != batch_size or moved:
             self._parameters = model.parameters
+            self._door.follow(self._own_recipe())
             self._plan = self._kernels.Plan(
                 model.shapes(),
                 model.parameters,
@@ -128,7 +129,7 @@ class Loop:
         """Set the counts of a fit of epochs of n samples, or see whether one can go on."""
         size = self.batch_size * self.accumulate
         if not resume:
-            self.position, self._total, self._ended = 0, 0.0, False
+            self.position, self._total, self._ended, self._stopped = 0, 0.0, False, False
             self._begun, self.history = (self.steps, self.epochs), History()
         done = self.epochs - self._begun[1] - self._ended
         for losses in vars(self.history).values():
@@ -161,12 +162,13 @@ class Loop:
                     callback.restore(state[1])
                 if self.position:
                     callback.on_steps(trainer, 0, self._total / self.position)
-            stop = False
-            while (self._ended or self.epochs - self._begun[1] < epochs) and not stop:
+            while (self._ended or self.epochs - self._begun[1] < epochs) and not self._stopped:
                 start = time.perf_counter()
                 if not self._ended and not self._epoch(plan, pieces(), watch):
+                    done = self.epochs - self._begun[1]
+                    warnings.warn(f"x gave no more samples after {done} of {epochs} epochs", stacklevel=4)
                     break
-                stop = self._end_epoch(time.perf_counter() - start, validation, watch)
+                self._end_epoch(time.perf_counter() - start, validation, watch)
             finished = True
         finally:
             self._fit_steps = None
@@ -242,8 +244,8 @@ class Loop:
             raise interrupt
         return int(taken)
 
-    def _end_epoch(self, seconds: float, validation: Data | None, watch: list[Callback]) -> bool:
-        """Validation, history, callbacks; whether one of them ends the fit."""
+    def _end_epoch(self, seconds: float, validation: Data | None, watch: list[Callback]) -> None:
+        """Validation, history, callbacks."""
         loss, rule = self._total / self.position, self.optimizer.hyperparameters()
         logs = {"epoch": self.epochs, "loss": loss, "seconds": seconds, "lr": rule[1]}
         if validation is not None:
@@ -255,8 +257,8 @@ class Loop:
             getattr(self.history, name).append(logs[name])
         self._ended, self.position, self._total = False, 0, 0.0
         trainer: Any = self
-        answers = [callback.on_epoch_end(trainer, logs) for callback in watch]
-        return any(answers)
+        for callback in watch:  # the last may save the trainer, whose fit another one has ended
+            self._stopped |= bool(callback.on_epoch_end(trainer, logs))
 
     def _order(self, data: Data, shuffle: bool) -> Callable[[int, int], tuple[Array | None, int]]:
         """The order of an epoch's rows, by a function of the key and the number of the epoch.
@@ -290,7 +292,7 @@ class Loop:
 
     def _state(self) -> tuple[list[Array | None], dict[str, Any]]:
         """Copies of all that a step changes."""
-        counts = ("steps", "epochs", "position", "_total", "_ended", "_begun", "_fit_steps", "_steps", "history")
+        counts = ("steps", "epochs", "position", "_total", "_ended", "_stopped", "_begun", "_fit_steps", "_steps", "history")
         arrays = (self.model.parameters, self._velocity, self._square)
         return [None if a is None else a.copy() for a in arrays], {name: getattr(self, name) for name in counts}
 

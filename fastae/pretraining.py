@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import data
+from . import _check, data
 from ._check import Array
 from .autoencoder import Autoencoder
 from .functions import Own
@@ -56,6 +56,13 @@ def pretrain(
     -------
     list of History
         One for each pair.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments or data that are wrong; a model whose decoder does not mirror its encoder.
+    DivergenceError
+        The training of a pair; the model has the weights of the pairs before.
     """
     if not isinstance(model, Autoencoder):
         raise TypeError(f"model takes an Autoencoder, got {type(model).__name__}")
@@ -64,6 +71,7 @@ def pretrain(
         raise ValueError(f"model takes a decoder that mirrors the encoder; the layers' weights are {shapes}")
     if model.recipe().missing:
         raise ValueError("model takes complete data here; got one of missing values")
+    batch_size = _check.positive_integer(batch_size, "batch_size")
     codes, rng, histories = data.matrix(x, "x", model.n_in), generator(seed), []
     for layer, mirrored in zip(model.encoder, reversed(model.decoder.layers), strict=True):
         up, down = Sequential(_copied(layer)), Sequential(_copied(mirrored))

@@ -39,7 +39,7 @@ def set_backend(name: str) -> None:
 
     Parameters
     ----------
-    name : {"cython", "numpy", "cuda"}
+    name : {"cython", "numba", "cuda", "numpy"}
 
     Raises
     ------

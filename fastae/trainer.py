@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterable
+from functools import wraps
 from math import inf
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeVar, cast
 
 from . import _check, data
 from ._check import Array
@@ -19,6 +22,43 @@ from .optim import Optimizer
 from .schedules import Schedule
 from .settings import check_threads, kernels
 from .streams import Piece, Stream, as_they_are, is_stream
+
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+
+def alone(call: Call) -> Call:
+    """A function of a trainer that is refused while another such one is at work, in another thread or around this one."""
+
+    @wraps(call)
+    def run(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+        if trainer.at_work:
+            raise RuntimeError(_AT_WORK)
+        trainer.at_work = True
+        try:
+            return call(trainer, *args, **kwargs)
+        finally:
+            trainer.at_work = False
+
+    return cast(Call, run)
+
+
+_AT_WORK = (
+    "this trainer is at work, in another thread or in the fit that called this; each thread needs a trainer and a model of "
+    "its own, and a callback may not train"
+)
+
+
+def _setting(name: str, check: Callable[[Any, Any], Any]) -> Any:
+    """An attribute that is checked when it is set, and counts from the next step on."""
+
+    def give(trainer: Any, value: Any) -> None:
+        checked = check(trainer, value)
+        if trainer.at_work:
+            raise RuntimeError(f"{name} takes a value between fits and steps; {_AT_WORK}")
+        setattr(trainer, f"_{name}", checked)
+        trainer._plan = None
+
+    return property(attrgetter(f"_{name}"), give)
 
 
 class Trainer(Loop):
@@ -93,24 +133,19 @@ class Trainer(Loop):
     ) -> None:
         if not isinstance(model, Network):
             raise TypeError(f"model takes an Autoencoder or a Sequential, got {type(model).__name__}")
-        if schedule is not None and not isinstance(schedule, Schedule):
-            raise TypeError(f"schedule takes one of fastae.schedules, got {type(schedule).__name__}")
-        self.model, self.optimizer, self.schedule = model, optimizer, schedule
-        self.backend = model.layers[0].backend if backend is None else backend
+        self._model, self.optimizer, self.schedule = model, optimizer, schedule
+        self._backend = model.layers[0].backend if backend is None else backend
         self._resolve(model.default_loss if loss is None else loss)
-        self.batch_size = _check.positive_integer(batch_size, "batch_size")
-        self.accumulate = _check.positive_integer(accumulate, "accumulate")
-        self.clip_norm, self.clip_value = _bound(clip_norm, "clip_norm"), _bound(clip_value, "clip_value")
+        self.batch_size, self.accumulate, self.feature_weight = batch_size, accumulate, feature_weight
+        self.clip_norm, self.clip_value = clip_norm, clip_value
         self.n_threads = n_threads
         check_threads(n_threads)
-        if feature_weight is not None:
-            feature_weight = data.weights(feature_weight, "feature_weight", model.n_out, model.dtype)
-        self.feature_weight: Array | None = feature_weight
         self.history = History()
         self.steps = self.epochs = self.position = 0
         self.samples_to_go: int | None = None
         self._total = 0.0  # of the epoch's loss times samples, at this position
         self._ended = False  # the epoch is, but for validation and callbacks
+        self._stopped = False  # the fit, by a callback
         self._begun = (0, 0)  # steps and epochs before the fit
         self._fit_steps: int | None = None  # in the fit, where that is known
         self._watch: list[Callback] = []  # of the last fit
@@ -124,10 +159,30 @@ class Trainer(Loop):
         self._factor: Callable[[Array], Array] | None = getattr(model, "penalty_factor", None)
         self._door = Door(model, self.loss, self._own_recipe())
 
+    at_work = False  # in a fit or step; whatever changes its state waits
+    model = property(attrgetter("_model"))  # another model, backend or loss takes another trainer
+    backend = property(attrgetter("_backend"))
+    batch_size = _setting("batch_size", lambda _, value: _check.positive_integer(value, "batch_size"))
+    accumulate = _setting("accumulate", lambda _, value: _check.positive_integer(value, "accumulate"))
+    clip_norm = _setting("clip_norm", lambda _, value: _bound(value, "clip_norm"))
+    clip_value = _setting("clip_value", lambda _, value: _bound(value, "clip_value"))
+    feature_weight = _setting("feature_weight", lambda trainer, value: _weights(value, trainer.model))
+
     @property
     def loss(self) -> str:
-        """Its name; another one takes another trainer."""
+        """Its name."""
         return self._loss_name
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """A copy of what was given, which may learn of the training, as Plateau does. May be changed between calls."""
+        return self._schedule
+
+    @schedule.setter
+    def schedule(self, schedule: Schedule | None) -> None:
+        if schedule is not None and not isinstance(schedule, Schedule):
+            raise TypeError(f"schedule takes one of fastae.schedules, got {type(schedule).__name__}")
+        self._schedule = copy.deepcopy(schedule)
 
     @property
     def optimizer(self) -> Optimizer:
@@ -143,7 +198,7 @@ class Trainer(Loop):
     def __getstate__(self) -> dict[str, Any]:
         # A plan is made anew where it is needed; a function of one's own is looked for by its name.
         own = {"_plan": None, "_parameters": None, "_kernels": None, "_watch": [], "_states": self.callback_states()}
-        return {**self.__dict__, **own}
+        return {**self.__dict__, **own, "at_work": False}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -177,24 +232,31 @@ class Trainer(Loop):
         float
             Loss of the batch before the step.
         """
-        door = self._door
-        x, target = door.pair(x, target)
-        n: int = x.shape[0]
-        if door.looks_first:
-            door.look(x, target)
-        if sample_weight is not None:
-            sample_weight = door.weight(sample_weight, n)
-        most = self.batch_size if n <= self.batch_size else max(-(-n // self.accumulate), self.batch_size)
-        rule = self._optimizer.hyperparameters()
-        plan = self._planned(most, rule)
-        rates = None if self.schedule is None and self._factor is None else self._rates(self.steps, 1, rule)
-        done, total = plan.run(x, target, None, 0, n, rule, self.model.gradients, 0.0, self.steps, rates, sample_weight)
-        if done < n:
-            door.look(x, target)
-            raise DivergenceError(self.steps)
-        self.steps += 1
-        return float(total) / n
+        if self.at_work:
+            raise RuntimeError(_AT_WORK)
+        self.at_work = True  # up to the try, no call after which Ctrl-C could come
+        try:
+            door = self._door
+            x, target = door.pair(x, target)
+            n: int = x.shape[0]
+            most = self.batch_size if n <= self.batch_size else max(-(-n // self.accumulate), self.batch_size)
+            rule = self._optimizer.hyperparameters()
+            plan = self._planned(most, rule)
+            if door.looks_first:
+                door.look(x, target)
+            if sample_weight is not None:
+                sample_weight = door.weight(sample_weight, n)
+            rates = None if self._schedule is None and self._factor is None else self._rates(self.steps, 1, rule)
+            done, total = plan.run(x, target, None, 0, n, rule, self._model.gradients, 0.0, self.steps, rates, sample_weight)
+            if done < n:
+                door.look(x, target)
+                raise DivergenceError(self.steps)
+            self.steps += 1
+            return float(total) / n
+        finally:
+            self.at_work = False
 
+    @alone
     def partial_fit(self, x: Any, target: Any = None, sample_weight: Any = None) -> float:
         """One pass over samples as they come, ``batch_size`` at a time; no epoch is counted.
 
@@ -204,17 +266,18 @@ class Trainer(Loop):
         plan = self._ready()
         if self._door.looks_first:
             self._door.look(samples.x, samples.target)
-        before = self._state()
+        before, fit = self._state(), (self._fit_steps, self.position, self._total, self._ended)  # which may be gone on with
         self._fit_steps, self.position, self._total, self._ended = None, 0, 0.0, False
         try:
             self._advance(plan, Piece(samples, 0, samples.n, as_they_are, False), [])
+            return float(self._total / samples.n)
         except DivergenceError:
             self._find_fault(samples, before)
             raise
-        loss = float(self._total / samples.n)
-        self.position, self._total = 0, 0.0
-        return loss
+        finally:
+            self._fit_steps, self.position, self._total, self._ended = fit
 
+    @alone
     def fit(
         self,
         x: Any,
@@ -288,7 +351,7 @@ class Trainer(Loop):
             if steps_per_epoch is not None:
                 raise ValueError(f"steps_per_epoch takes an iterable of batches as x, got {type(x).__name__}")
             samples = door.data(x, target, sample_weight)
-            if door.looks_first:
+            if door.looks_first or validation_fraction:  # steps find what is not finite, but not in what is held back
                 door.look(samples.x, samples.target)
             if validation_fraction:
                 samples, validation = self._split(samples, _fraction(validation_fraction, samples.n, validation))
@@ -365,6 +428,11 @@ class Trainer(Loop):
         except ValueError as error:
             self._restore(before)
             raise error from None
+
+
+def _weights(value: Any, model: Network) -> Array | None:
+    """Of features."""
+    return None if value is None else data.weights(value, "feature_weight", model.n_out, model.dtype)
 
 
 def _bound(value: float | None, argument: str) -> float:

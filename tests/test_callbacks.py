@@ -221,3 +221,30 @@ def test_callbacks_within_a_run_and_between_runs(backend, rng):
         counted = np.cumsum([rows for _, rows, _ in (told for told in diary.told if isinstance(told, tuple))])
         assert [step for step, *_ in (told for told in diary.told if isinstance(told, tuple))] == (counted // 8).tolist()
     assert average.n == 2
+
+
+def test_a_log_of_a_fit_that_resumes_has_each_epoch_once(rng, tmp_path):
+    """Though epochs after the last checkpoint were logged before."""
+    x, path = rng.random((52, 6), "float32"), tmp_path / "log.csv"
+
+    class Kill(Callback):
+        def on_epoch_end(self, trainer, logs):
+            if trainer.epochs == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer_of("numpy").fit(x, epochs=5, callbacks=[CSVLog(path), Checkpoint(tmp_path / "t", every=2), Kill()])
+    Trainer.resume(tmp_path / "t").fit(x, epochs=5, callbacks=CSVLog(path), resume=True)
+    with open(path) as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3", "4", "5"]
+    path.unlink()
+    Trainer.resume(tmp_path / "t").fit(x, epochs=5, callbacks=CSVLog(path), resume=True)
+    with open(path) as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["3", "4", "5"]
+
+
+def test_an_average_and_the_best_weights_cannot_both_be_given(rng):
+    x, average = rng.random((52, 6), "float32"), WeightAverage(0.9)
+    with pytest.raises(ValueError, match=r"callbacks takes either a WeightAverage .*assign=False"):
+        trainer_of("numpy").fit(x, epochs=2, early_stopping=1, callbacks=average)
+    trainer_of("numpy").fit(x, epochs=2, callbacks=[average, EarlyStopping(1, restore_best=False)])

@@ -67,7 +67,7 @@ def test_resuming_changes_no_bit(backend, rng, tmp_path, name, step, dtype):
 
 
 def callbacks(path):
-    return [WeightAverage(0.9, 3), EarlyStopping(3, min_delta=3e-3), Checkpoint(path)]
+    return [WeightAverage(0.9, 3, assign=False), EarlyStopping(3, min_delta=3e-3), Checkpoint(path)]
 
 
 @pytest.mark.parametrize("epoch", [1, 3, 4])
@@ -91,6 +91,34 @@ def test_callbacks_go_on_too(rng, tmp_path, epoch):
         watch = callbacks(tmp_path / "other")
         assert other.fit(x, epochs=12, callbacks=watch, resume=True).loss == expected.loss
         np.testing.assert_array_equal(other.model.parameters, whole.model.parameters)
+
+
+def test_a_fit_that_was_stopped_early_stays_so(rng, tmp_path):
+    """From its last checkpoint it takes no step more, and gives the best weights."""
+    x, arguments = rng.random((52, 6), "float32"), {"epochs": 40, "validation_fraction": 0.2, "early_stopping": 1}
+    trainer = trainer_of("numpy", Adam(0.05))
+    history = trainer.fit(x, **arguments, callbacks=Checkpoint(tmp_path / "t"))
+    assert len(history.loss) < 40
+    other = Trainer.resume(tmp_path / "t")
+    assert other.fit(x, **arguments, callbacks=Checkpoint(tmp_path / "u"), resume=True).loss == history.loss
+    np.testing.assert_array_equal(other.model.parameters, trainer.model.parameters)
+    assert other.steps == trainer.steps
+    other.fit(x, epochs=2)  # another fit begins
+    assert other.epochs == trainer.epochs + 2
+
+
+def test_a_checkpoint_that_cannot_be_saved_is_refused_before_training(rng, tmp_path):
+    class Own(Cosine):
+        pass
+
+    x = rng.random((52, 6), "float32")
+    for trainer, path, error, words in (
+        (trainer_of("numpy", schedule=Own(9)), tmp_path / "t", ValueError, "schedules of fastae, got Own"),
+        (trainer_of("numpy"), tmp_path / "none" / "t", FileNotFoundError, "not a folder"),
+    ):
+        with pytest.raises(error, match=words):
+            trainer.fit(x, epochs=1, callbacks=Checkpoint(path))
+        assert trainer.steps == 0
 
 
 def test_a_training_that_is_killed_goes_on(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import fastae
 from fastae import SGD, Adam, Autoencoder, DenoisingAutoencoder, DivergenceError, Linear, Sequential, Trainer
 from fastae.callbacks import Callback
-from fastae.schedules import Cosine, OneCycle, WarmUp
+from fastae.schedules import Cosine, OneCycle, Plateau, WarmUp
 
 
 def trainer_of(backend, dtype="float32", **settings):
@@ -90,7 +90,8 @@ def test_steps_per_epoch_go_on_where_the_epoch_before_ended(backend, rng):
 
 def test_an_iterator_that_ends_early_ends_the_fit(backend, rng):
     trainer = trainer_of(backend)
-    history = trainer.fit(iter(Chunks(rng.random((40, 6)), [9])), epochs=9, steps_per_epoch=2)
+    with pytest.warns(UserWarning, match="x gave no more samples after 3 of 9 epochs"):
+        history = trainer.fit(iter(Chunks(rng.random((40, 6)), [9])), epochs=9, steps_per_epoch=2)
     assert (trainer.steps, trainer.epochs, len(history.loss)) == (5, 3, 3)
     with pytest.raises(ValueError, match="x takes an iterable that gives samples; got one that gave none"):
         trainer.fit(iter([]), epochs=1)
@@ -102,6 +103,7 @@ def test_a_bad_batch_is_named(rng):
         (x[:, :5], ValueError, r"batch 2 of x takes an array of shape \(samples, 6\), got \(64, 5\)"),
         ((x, x[:9]), ValueError, "the target of batch 2 of x takes as many samples as batch 2 of x, 64; got 9"),
         (x.astype(int), TypeError, "batch 2 of x takes float32"),
+        ((x, x, x), ValueError, r"batch 2 of x takes an array or a pair \(x, target\), got 3 of them"),
     ):
         with pytest.raises(error, match=words):
             trainer.fit(iter([x, x, bad]), epochs=1)
@@ -412,3 +414,127 @@ def test_pretraining_of_tied_weights_keeps_them_so_and_noise_is_taken(rng):
     assert not np.array_equal(model.parameters, before)
     with pytest.raises(ValueError, match="model takes a decoder that mirrors the encoder"):
         fastae.pretrain(fastae.VariationalAutoencoder([6, 4, 2], backend="numpy"), rng.random((30, 6)), SGD(0.1))
+
+
+# ---- settings, and who is at work ------------------------------------------------------------------------------------
+
+
+def test_batches_may_be_lists_of_two_matrices(rng):
+    """As loaders of other libraries give pairs."""
+    x, target = rng.random((16, 6), "float32"), rng.random((16, 6), "float32")
+    pairs, lists = (trainer_of("numpy") for _ in range(2))
+    pairs.fit(iter([(x, target)]), epochs=1)
+    lists.fit(iter([[x, target]]), epochs=1)
+    assert_same_bits(pairs, lists)
+
+
+def test_a_fit_is_left_alone(rng):
+    """While it is at work, in its callbacks or another thread, its trainer refuses all that would change its state."""
+    x, trainer, told = rng.random((40, 6), "float32"), trainer_of("numpy"), []
+
+    class Meddler(Callback):
+        every = 2
+
+        def on_steps(self, own, rows, loss):
+            for call in (
+                lambda: own.fit(x, epochs=1),
+                lambda: own.partial_fit(x),
+                lambda: own.step(x[:3]),
+                lambda: fastae.find_learning_rate(own, x),
+                lambda: setattr(own, "batch_size", 4),
+            ):
+                with pytest.raises(RuntimeError, match="at work, in another thread"):
+                    call()
+            told.append(own.evaluate(x))  # this one may be asked
+
+    quiet = trainer_of("numpy")
+    quiet.fit(x, epochs=2)
+    trainer.fit(x, epochs=2, callbacks=Meddler())
+    assert len(told) > 4
+    assert_same_bits(quiet, trainer)
+    with pytest.raises(ValueError, match="x takes"):
+        trainer.fit(x[:, :2], epochs=1)
+    trainer.step(x)  # refused data leave it free
+
+
+@pytest.mark.parametrize("name", ["accumulate", "clip_norm", "clip_value", "feature_weight", "batch_size"])
+def test_settings_may_be_changed_and_are_checked(backend, rng, name):
+    """They count from the next step or fit on, as if the trainer had been made with them."""
+    x = rng.random((48, 6), "float32")
+    value = {"accumulate": 2, "batch_size": 4, "feature_weight": np.arange(6.0)}.get(name, 1e-3)
+    for train in (lambda t: t.step(x[:8]), lambda t: t.fit(x, epochs=1, shuffle=False)):
+        changed, made = trainer_of(backend), trainer_of(backend, **{name: value})
+        for one in (changed, made):
+            one.step(x[:8])
+        made.model.parameters = changed.model.parameters  # a first step with the setting is another
+        made._velocity[:], made._square[:] = changed._velocity, changed._square
+        setattr(changed, name, value)
+        train(changed), train(made)
+        assert_same_bits(changed, made)
+    for wrong in (-1, "a", 0 if name != "feature_weight" else np.ones(5)):
+        with pytest.raises((TypeError, ValueError), match=f"{name} takes"):
+            setattr(changed, name, wrong)
+    for fixed in ("model", "backend", "loss"):
+        with pytest.raises(AttributeError):
+            setattr(changed, fixed, None)
+
+
+def test_a_schedule_is_each_trainers_own(rng):
+    """What Plateau has learnt of one training does not lower the rates of the next."""
+    x, plateau = rng.random((48, 6), "float32"), Plateau(patience=0, threshold=0.9)
+    first, second = (trainer_of("numpy", schedule=plateau) for _ in range(2))
+    first.fit(x, epochs=4)
+    assert (first.schedule.reductions, second.schedule.reductions, plateau.reductions) == (3, 0, 0)
+    model = Autoencoder([6, 5, 4, 3], seed=0, backend="numpy")
+    alone = Autoencoder([6, 5, 4, 3], seed=0, backend="numpy")
+    settings = {"epochs": 3, "seed": 0, "batch_size": 8}
+    fastae.pretrain(model, x, Adam(0.01), schedule=plateau, **settings)
+    fastae.pretrain(alone, x, Adam(0.01), schedule=Plateau(patience=0, threshold=0.9), **settings)
+    np.testing.assert_array_equal(model.parameters, alone.parameters)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_what_is_not_finite_in_held_back_rows_is_named_before_any_step(rng, sparse):
+    x = rng.random((48, 6), "float32")
+    order = np.empty(48, np.int64)
+    trainer = trainer_of("numpy")
+    trainer._kernels.shuffled(trainer._key, 2**64 - 1, 48, 0, order)
+    x[order[0], 3] = np.nan  # held back
+    data = pytest.importorskip("scipy.sparse").csr_matrix(x) if sparse else x
+    before = trainer.model.parameters.copy()
+    with pytest.raises(ValueError, match=f"row {order[0]}, column 3"):
+        trainer.fit(data, epochs=1, validation_fraction=0.2)
+    np.testing.assert_array_equal(trainer.model.parameters, before)
+
+
+def test_a_partial_fit_leaves_an_interrupted_fit_where_it_was(rng):
+    x, trainer = rng.random((48, 6), "float32"), trainer_of("numpy")
+
+    class Stop(Callback):
+        every = 1
+
+        def on_steps(self, own, rows, loss):
+            if own.steps == 4:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(x, epochs=2, callbacks=Stop())
+    position = trainer.position
+    trainer.partial_fit(x)
+    assert trainer.position == position == 32
+    trainer.fit(x, epochs=2, resume=True)
+    assert (trainer.epochs, trainer.steps) == (2, 12 + 6)
+
+
+def test_a_wrong_weight_of_validation_data_is_named(rng):
+    x = rng.random((16, 6), "float32")
+    with pytest.raises(ValueError, match="the sample_weight of validation_data takes"):
+        trainer_of("numpy").fit(x, epochs=1, validation_data=(x, x, np.ones(3)))
+
+
+def test_find_learning_rate_says_what_it_takes(rng):
+    x = rng.random((16, 6), "float32")
+    with pytest.raises(TypeError, match="trainer takes a Trainer, got DenoisingAutoencoder"):
+        fastae.find_learning_rate(trainer_of("numpy").model, x)
+    with pytest.raises(ValueError, match="steps takes at least 2, got 1"):
+        fastae.find_learning_rate(trainer_of("numpy"), x, steps=1)
