@@ -30,10 +30,13 @@ class Loop:
     """What a Trainer does once all its arguments are checked. The attributes are the Trainer's."""
 
     model: Network
+    _model: Network  # the same, without a property between
     optimizer: Optimizer
     schedule: Schedule | None
     batch_size: int
+    _batch_size: int
     accumulate: int
+    _accumulate: int
     clip_norm: float
     clip_value: float
     feature_weight: Array | None
@@ -83,7 +86,7 @@ class Loop:
 
     def _planned(self, batch_size: int, rule: Rule) -> Any:
         """The plan for a batch size, made anew for another one, or where a setting changed or the optimiser needs an array."""
-        model = self.model
+        model = self._model
         if self._velocity is None and keeps_velocity(rule[0], rule[2]):
             self._velocity, self._plan = np.zeros_like(model.parameters), None
         if self._square is None and keeps_square(rule[0]):

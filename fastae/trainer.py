@@ -239,7 +239,9 @@ class Trainer(Loop):
             door = self._door
             x, target = door.pair(x, target)
             n: int = x.shape[0]
-            most = self.batch_size if n <= self.batch_size else max(-(-n // self.accumulate), self.batch_size)
+            most = self._batch_size
+            if n > most:
+                most = max(-(-n // self._accumulate), most)
             rule = self._optimizer.hyperparameters()
             plan = self._planned(most, rule)
             if door.looks_first:
