@@ -1,6 +1,7 @@
 """The autoencoder of Xie, Girshick, Farhadi, "Unsupervised deep embedding for clustering analysis", ICML 2016, before its
 clustering stage: 784-500-500-2000-10 on all 70,000 images of MNIST, then k-means with 10 centres on the code; accuracy
-under the best assignment of clusters to digits."""
+under the best assignment of clusters to digits. Plain SGD with momentum and small first weights, as in X. Guo's DEC-keras
+(300 epochs at a rate of 1), whose codes cluster better than Adam's."""
 
 import time
 
@@ -16,22 +17,23 @@ PUBLISHED, BAR, UNIT, LOW = "84 to 88 %", 86.0, "% right", False
 SETTINGS = {
     "sizes": [784, 500, 500, 2000, 10],
     "activation": "relu",
-    "noise": "masking",
-    "level": 0.2,
+    "init": "lecun_uniform",
+    "gain": 3**-0.5,
     "batch_size": 256,
     "epochs": 60,
-    "max_lr": 1e-3,
+    "max_lr": 4.0,
+    "momentum": 0.9,
 }
 
 
-def run(seed, sizes, activation, noise, level, batch_size, epochs, max_lr):
+def run(seed, sizes, activation, init, gain, batch_size, epochs, max_lr, momentum):
     x, labels, test, test_labels = mnist()
     x, labels = np.concatenate([x, test]), np.concatenate([labels, test_labels])
-    model = fastae.DenoisingAutoencoder(
-        sizes, activation=activation, output_activation="identity", noise=noise, level=level, seed=seed
-    )
+    model = fastae.Autoencoder(sizes, activation=activation, output_activation="identity", init=init, seed=seed)
+    model.parameters = gain * model.parameters
     schedule = fastae.schedules.OneCycle(max_lr=max_lr, cycle_momentum=False)
-    trainer = fastae.Trainer(model, fastae.Adam(), "mse", batch_size, seed=seed, schedule=schedule)
+    optimizer = fastae.SGD(max_lr, momentum)
+    trainer = fastae.Trainer(model, optimizer, "mse", batch_size, seed=seed, schedule=schedule)
     start = time.perf_counter()
     trainer.fit(x, epochs=epochs)
     seconds = time.perf_counter() - start

@@ -20,6 +20,21 @@ def mnist():
     return arrays
 
 
+def begin_as_images(model, x, norm, seed):
+    """Make each unit of a tied model's code a training image, less the mean image, of a norm; drawn by the seed."""
+    rng, mean = np.random.default_rng(seed), x.mean(axis=0) / 255
+    images = x[rng.choice(len(x), model.n_latent, replace=False)] / 255 - mean
+    images *= norm / np.linalg.norm(images, axis=1, keepdims=True)
+    model.load_state_dict(
+        {
+            **model.state_dict(),
+            "encoder.0.weight": images,
+            "encoder.0.bias": -images @ mean,
+            "decoder.0.weight": images.T,
+        }
+    )
+
+
 def find(folder, start):
     """The IDX file whose name begins so, compressed or not."""
     paths = [path for path in sorted(folder.iterdir()) if path.name.startswith(start)]
