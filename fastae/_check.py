@@ -13,6 +13,7 @@ DTYPES = ("float32", "float64")
 FLOATS = (np.float32, np.float64)
 _SOURCES = frozenset(map(np.dtype, ("float32", "float64", "uint8")))  # of native byte order
 _ROWS = 4096  # of a block of large data
+_DENSE = 1 << 22  # elements of sparse rows that are made dense at a time
 
 
 def float_dtype(dtype: Any) -> np.dtype[Any]:
@@ -43,6 +44,12 @@ def count(value: Any, argument: str) -> int:
     return int(value)
 
 
+def flag(value: Any, argument: str) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{argument} takes True or False, got {value!r}")
+    return bool(value)
+
+
 def real_number(value: Any, argument: str, low: float, high: float, takes: str) -> float:
     """A number with low <= value < high; NaN is outside."""
     if type(value) is float and low <= value < high:
@@ -71,12 +78,17 @@ def samples(value: Any, argument: str, width: int) -> Array:
         n, columns = value.shape
         if n > 0 and columns == width:  # nearly always; what follows would find the same, in thrice the time
             return value
+    if hasattr(value, "tocsr"):
+        raise TypeError(f"{argument} takes an array here, got a sparse matrix; give {argument}.toarray()")
     try:
         x: Array = np.asanyarray(value)
     except ValueError as error:
         raise ValueError(f"{argument} takes an array of shape (samples, {width}): {error}") from error
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
-        raise ValueError(f"{argument} has masked elements; fill them first, as with {argument}.filled(0)")
+        raise ValueError(
+            f"{argument} has masked elements; fill them first, as with {argument}.filled(0), "
+            "or with NaN for a MaskedAutoencoder"
+        )
     if x.dtype.type not in (*FLOATS, np.uint8):
         raise TypeError(
             f"{argument} takes float32, float64 or uint8 (0 to 255, scaled to 0 to 1), got {x.dtype}; "
@@ -94,6 +106,38 @@ def samples(value: Any, argument: str, width: int) -> Array:
     if not (x.dtype.isnative and x.flags.aligned):
         x = x.astype(x.dtype.newbyteorder("="))
     return x
+
+
+def matrix(value: Any, argument: str, width: int) -> Any:
+    """As ``samples``, or scipy's CSR of float32 or float64; not copied."""
+    if type(value) is np.ndarray or not hasattr(value, "tocsr"):
+        return samples(value, argument, width)
+    if value.format != "csr":
+        raise TypeError(f"{argument} takes sparse matrices of format 'csr', got {value.format!r}; give {argument}.tocsr()")
+    if value.dtype not in FLOATS:
+        raise TypeError(
+            f"{argument} takes a sparse matrix of float32 or float64, got {value.dtype}; "
+            f"convert it with {argument}.astype('float32')"
+        )
+    if len(value.shape) != 2 or value.shape[1] != width:
+        raise ValueError(f"{argument} takes a matrix of shape (samples, {width}), got {value.shape}")
+    if value.shape[0] == 0:
+        raise ValueError(f"{argument} is empty, of shape {value.shape}; at least one sample is needed")
+    if not value.has_canonical_format:  # columns in order, none twice
+        value = value.copy()
+        value.sum_duplicates()
+    return value
+
+
+def dense(source: Any, rows: Any) -> Array:
+    """Rows of an array or a CSR matrix as an array."""
+    part: Array = source[rows].toarray() if hasattr(source, "tocsr") else source[rows]
+    return part
+
+
+def together(source: Any, most: int) -> int:
+    """Rows to take at a time, of a CSR matrix no more than make an array of some megabytes."""
+    return min(most, max(_DENSE // source.shape[1], 1)) if hasattr(source, "tocsr") else most
 
 
 def finite(x: Array, argument: str, dtype: np.dtype[Any] | None = None, first_row: int = 0, missing: bool = False) -> Array:
@@ -117,17 +161,27 @@ def finite(x: Array, argument: str, dtype: np.dtype[Any] | None = None, first_ro
     return x
 
 
-def between(x: Array, low: float, high: float, argument: str, loss_name: str) -> None:
-    """Targets of a loss that takes them from low to high only: probabilities, or counts."""
+def finite_rows(source: Any, argument: str, dtype: np.dtype[Any], missing: bool = False) -> None:
+    """As ``finite``, of an array or a CSR matrix."""
+    if not hasattr(source, "tocsr"):
+        finite(source, argument, dtype, missing=missing)
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        ok = np.isfinite(source.data.astype(dtype, copy=False))
+    while not ok.all():  # of the rows with something else, the first that may not have it raises
+        row = int(np.searchsorted(source.indptr, int(np.argmin(ok)), "right")) - 1
+        finite(source[[row]].toarray(), argument, dtype, row, missing)
+        ok[: source.indptr[row + 1]] = True
+
+
+def between(x: Array, low: float, high: float, argument: str, remedy: str) -> None:
+    """Probabilities, or counts: from low to high only."""
     if x.dtype != np.uint8:
         for start in range(0, len(x), _ROWS):
             block = x[start : start + _ROWS]
             if np.any(block < low) or np.any(block > high):  # of NaN, which may be missing values, neither
                 takes = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
-                raise ValueError(
-                    f"{argument} of loss {loss_name!r} takes values {takes}, got {np.nanmin(block):g} to {np.nanmax(block):g}; "
-                    "scale it, or use loss 'mse'"
-                )
+                raise ValueError(f"{argument} takes values {takes}, got {np.nanmin(block):g} to {np.nanmax(block):g}; {remedy}")
 
 
 def converted(x: Array, dtype: np.dtype[Any], argument: str, first_row: int = 0) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +13,35 @@ from ._check import Array
 from ._kernels.recipe import Recipe
 from .functions import Own, resolve
 from .layers import BLOCK, Linear, Network, Sequential, generator
+
+
+class Fixed:
+    """An attribute of a model that another model must be made for to be another."""
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, model: Any, _: type | None = None) -> Any:
+        return self if model is None else getattr(model, f"_{self.name}")
+
+    def __set__(self, model: Any, value: Any) -> None:
+        raise AttributeError(f"{self.name} of a {type(model).__name__} stays what it was made with; make another model")
+
+
+class Setting(Fixed):
+    """An attribute of a model that is checked when it is set, and counts from a trainer's next step on.
+
+    Parameters
+    ----------
+    check : function (model, value) -> value
+    """
+
+    def __init__(self, check: Callable[[Any, Any], Any]) -> None:
+        self.check = check
+
+    def __set__(self, model: Any, value: Any) -> None:
+        setattr(model, f"_{self.name}", self.check(model, value))
+        model.changes += 1
 
 
 class Autoencoder(Network):
@@ -38,8 +67,8 @@ class Autoencoder(Network):
     encoder, decoder : Sequential
         In place of all the above: networks made by hand. They become parts of this one.
     tied : bool
-        The decoder has the encoder's weights, transposed, and biases of its own. Both halves' arrays hold them; where they were
-        written to by hand, the encoder's count.
+        The decoder has the encoder's weights, transposed, and biases of its own. Both halves' arrays hold them, and assigning
+        to one sets both; of arrays written into, element by element, the encoder's count from the next training step on.
     dropout : float or sequence of float
         Probability that training sets an output of a hidden layer to 0, and divides those that stay by what is left of 1
         (Srivastava et al., JMLR 2014); of all layers but the last, or one number for each of them.
@@ -63,6 +92,7 @@ class Autoencoder(Network):
         "tied",
         "dropout",
     )  # arguments kept as attributes, beside the halves
+    n_conditions = 0  # features behind the others that are given, not modelled
 
     def __init_subclass__(cls, **others: Any) -> None:
         super().__init_subclass__(**others)
@@ -126,10 +156,13 @@ class Autoencoder(Network):
         self._encoder, self._decoder = encoder, decoder
         self._own([*encoder, *decoder])
         encoder.part = decoder.part = True
-        self.tied = bool(tied)
+        self._tied = _check.flag(tied, "tied")
         if self.tied:
             self._tie()
-        self.dropout = self._probabilities(dropout)
+        self.dropout = dropout
+
+    tied = Fixed()
+    dropout = Setting(lambda model, value: model._probabilities(value))
 
     def _widths(self, sizes: list[int]) -> tuple[list[int], list[int]]:
         """Of the encoder's layers and of the decoder's."""
@@ -144,7 +177,8 @@ class Autoencoder(Network):
         if shapes != [shape[::-1] for shape in reversed(shapes)]:
             raise ValueError(f"tied takes a decoder that mirrors the encoder; the layers' weights are {shapes}")
         for below, above in self._tied_layers():
-            above.weight[...] = below.weight.T
+            below.twin, above.twin = above, below
+            below.lead()
 
     def _tied_layers(self) -> Iterator[tuple[Linear, Linear]]:
         return zip(self.encoder, reversed(self.decoder.layers), strict=True)
@@ -166,17 +200,16 @@ class Autoencoder(Network):
         """The arguments that made this model, without those that made its halves."""
         return {name: getattr(self, name) for name in self.setting_names}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy weights and biases from arrays of the same names and shapes; all or none of them."""
-        before = self.parameters.copy()
-        super().load_state_dict(state)
-        for number, (below, above) in enumerate(self._tied_layers() if self.tied else ()):
-            if not np.array_equal(above.weight, below.weight.T):
-                self.parameters[...] = before
+    def _state(self, state: Mapping[str, Any]) -> dict[str, Array]:
+        checked = super()._state(state)
+        for number in range(len(self.encoder) if self.tied else 0):
+            below, above = f"encoder.{number}.weight", f"decoder.{len(self.decoder) - 1 - number}.weight"
+            if not np.array_equal(checked[below], checked[above].T):
                 raise ValueError(
-                    f"state takes the same weights in both halves of a tied model; encoder.{number}.weight and "
-                    f"decoder.{len(self.decoder) - 1 - number}.weight are not each other's transposes"
+                    f"state takes the same weights in both halves of a tied model; {below} and {above} are not each other's "
+                    "transposes"
                 )
+        return checked
 
     def _bind(self, parameters: Array, gradients: Array) -> None:
         self._parameters, self._gradients, self._inference = parameters, gradients, None
@@ -230,15 +263,20 @@ class Autoencoder(Network):
 
     def reconstruction_error(self, x: Any, n_threads: int | None = None) -> Array:
         """Mean squared error of each sample's reconstruction: x (samples, n_in) -> (samples,) of float64."""
-        x = _check.samples(x, "x", self.n_in)
-        if self.n_in != self.n_out:
+        x = _check.matrix(x, "x", self.n_in)
+        if self.n_in - self.n_conditions != self.n_out:
             raise ValueError(f"this model gives {self.n_out} features for {self.n_in}, so they cannot be compared")
-        errors = np.empty(len(x))
-        for start in range(0, len(x), BLOCK):
-            block = _check.converted(x[start : start + BLOCK], self.dtype, "x", first_row=start)
-            difference = self.reconstruct(block, n_threads=n_threads) - block
+        errors, step = np.empty(x.shape[0]), _check.together(x, BLOCK)
+        for start in range(0, len(errors), step):
+            block = _check.converted(_check.dense(x, slice(start, start + step)), self.dtype, "x", first_row=start)
+            features = block[:, : self.n_out]
+            difference = self._expected(self.reconstruct(block, n_threads=n_threads), features) - features
             errors[start : start + len(block)] = np.einsum("ij,ij->i", difference, difference, dtype=np.float64)
-        return errors / self.n_in
+        return errors / self.n_out
+
+    def _expected(self, y: Array, x: Array) -> Array:
+        """Features that a reconstruction y of x means."""
+        return y
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a safetensors file; a file already there is replaced only once the new one is whole."""

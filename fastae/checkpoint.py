@@ -96,6 +96,8 @@ def load(path: str | os.PathLike[str], model: Network | None) -> Trainer:
             )
         state = {name: array for name, array in tensors.items() if not name.startswith(persistence.TRAINER)}
         arrays = {name.removeprefix(persistence.TRAINER): tensors[name] for name in tensors.keys() - state.keys()}
+        if model is None and persistence.KEY not in metadata:
+            raise ValueError("it trained a Sequential, whose layers it does not tell; give one of the same layers as model=")
         model = persistence.load(path, config["model_backend"]) if model is None else model
         return _restored(config, state, arrays, model)
     except SafetensorError as error:

@@ -10,13 +10,14 @@ import numpy as np
 
 from . import _check
 from ._check import Array
+from ._kernels.names import LOSSES
 from ._kernels.recipe import Recipe
 from .layers import BLOCK, Network
 
 NAMES = ("x", "target", "sample_weight")
 _VALIDATION = ("validation_data", "the target of validation_data", "the sample_weight of validation_data")
 
-_TARGETS = {  # what these losses take
+TARGETS = {  # what these losses take
     "bce": (0, 1),
     "bce_with_logits": (0, 1),
     "poisson": (0, math.inf),
@@ -46,43 +47,17 @@ class Data(NamedTuple):
 
     def blocks(self) -> Iterator[tuple[Array, Array, Array | None]]:
         """x, target and weight of some thousand samples at a time, dense. Where target is x, so it is in a block."""
-        for start in range(0, self.n, BLOCK):
-            rows = slice(start, min(start + BLOCK, self.n)) if self.rows is None else self.rows[start : start + BLOCK]
-            x = dense(self.x, rows)
-            target = x if self.target is self.x else dense(self.target, rows)
+        step = min(_check.together(self.x, BLOCK), _check.together(self.target, BLOCK))
+        for start in range(0, self.n, step):
+            rows = slice(start, min(start + step, self.n)) if self.rows is None else self.rows[start : start + step]
+            x = _check.dense(self.x, rows)
+            target = x if self.target is self.x else _check.dense(self.target, rows)
             yield x, target, None if self.weight is None else self.weight[rows]
 
     def split(self, fraction: float, order: Array) -> tuple[Data, Data]:
         """The samples to learn from, and a part of them held back, the first of an order of all."""
         cut = min(max(round(fraction * len(order)), 1), len(order) - 1)
         return self._replace(rows=np.sort(order[cut:])), self._replace(rows=np.sort(order[:cut]))
-
-
-def dense(source: Any, rows: Any) -> Array:
-    """Rows of an array or a CSR matrix as an array."""
-    part: Array = source[rows].toarray() if hasattr(source, "tocsr") else source[rows]
-    return part
-
-
-def matrix(value: Any, argument: str, width: int) -> Any:
-    """Samples (samples, width): an array of float32, float64 or uint8, or scipy's CSR of float32 or float64; not copied."""
-    if type(value) is np.ndarray or not hasattr(value, "tocsr"):
-        return _check.samples(value, argument, width)
-    if value.format != "csr":
-        raise TypeError(f"{argument} takes sparse matrices of format 'csr', got {value.format!r}; give {argument}.tocsr()")
-    if value.dtype not in _check.FLOATS:
-        raise TypeError(
-            f"{argument} takes a sparse matrix of float32 or float64, got {value.dtype}; "
-            f"convert it with {argument}.astype('float32')"
-        )
-    if len(value.shape) != 2 or value.shape[1] != width:
-        raise ValueError(f"{argument} takes a matrix of shape (samples, {width}), got {value.shape}")
-    if value.shape[0] == 0:
-        raise ValueError(f"{argument} is empty, of shape {value.shape}; at least one sample is needed")
-    if not value.has_canonical_format:  # columns in order, none twice
-        value = value.copy()
-        value.sum_duplicates()
-    return value
 
 
 def weights(value: Any, argument: str, n: int, dtype: np.dtype[Any]) -> Array:
@@ -117,8 +92,11 @@ class Door:
 
     def __init__(self, model: Network, loss: str, recipe: Recipe) -> None:
         self.model, self.loss, self.dtype = model, loss, model.dtype
-        self.n_in, self.n_out, self.limits = model.n_in, model.n_out, _TARGETS.get(loss)
-        activation = model.layers[-1].activation
+        self.n_in, self.n_out, self.limits = model.n_in, model.n_out, TARGETS.get(loss)
+        activation, own = model.layers[-1].activation, model.default_loss
+        if model.own_loss and loss in LOSSES and loss != own:
+            raise ValueError(f"loss of this {type(model).__name__} takes {own!r}, by which its outputs are read; got {loss!r}")
+        self.remedy = "scale it" if model.own_loss else "scale it, or use loss 'mse'"
         takes, what, remedy = _OUTPUTS.get(loss, (activation, "", ""))
         if activation != takes:
             raise ValueError(f"loss {loss!r} takes {what}; the last layer has {activation!r}{remedy}")
@@ -132,12 +110,12 @@ class Door:
 
     def pair(self, x: Any, target: Any, names: tuple[str, ...] = NAMES) -> tuple[Any, Any]:
         """x (samples, n_in) and target (samples, n_out), by default x itself."""
-        checked = matrix(x, names[0], self.n_in)
+        checked = _check.matrix(x, names[0], self.n_in)
         if target is None or target is x:
             if self.n_in - self.recipe.condition != self.n_out:
                 raise ValueError(f"{names[1]} is needed: the model takes {self.n_in} features and gives {self.n_out}")
             return checked, checked
-        goal = matrix(target, names[1], self.n_out)
+        goal = _check.matrix(target, names[1], self.n_out)
         if goal.shape[0] != checked.shape[0]:
             raise ValueError(f"{names[1]} takes as many samples as {names[0]}, {checked.shape[0]}; got {goal.shape[0]}")
         return checked, goal
@@ -175,22 +153,10 @@ class Door:
 
     def look(self, x: Any, target: Any, names: tuple[str, ...] = NAMES) -> None:
         """At every value: finite, NaN where it may be missing, and what the loss takes."""
-        _finite(x, names[0], self.dtype, self.recipe.missing)
+        _check.finite_rows(x, names[0], self.dtype, self.recipe.missing)
         if target is not x:
-            _finite(target, names[1], self.dtype, self.recipe.missing)
+            _check.finite_rows(target, names[1], self.dtype, self.recipe.missing)
         argument = names[0] if target is x else names[1]
         if self.limits is not None:  # 0, which a sparse matrix does not hold, is within all limits
             values = target.data.reshape(-1, 1) if hasattr(target, "tocsr") else target[:, : self.n_out]
-            _check.between(values, *self.limits, argument, self.loss)
-
-
-def _finite(source: Any, argument: str, dtype: np.dtype[Any], missing: bool) -> None:
-    if not hasattr(source, "tocsr"):
-        _check.finite(source, argument, dtype, missing=missing)
-        return
-    with np.errstate(over="ignore", invalid="ignore"):
-        ok = np.isfinite(source.data.astype(dtype, copy=False))
-    while not ok.all():  # of the rows with something else, the first that may not have it raises
-        row = int(np.searchsorted(source.indptr, int(np.argmin(ok)), "right")) - 1
-        _check.finite(source[[row]].toarray(), argument, dtype, row, missing)
-        ok[: source.indptr[row + 1]] = True
+            _check.between(values, *self.limits, f"{argument} of loss {self.loss!r}", self.remedy)

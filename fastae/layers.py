@@ -60,7 +60,7 @@ class Linear:
         self.n_in = _check.positive_integer(n_in, "n_in")
         self.n_out = _check.positive_integer(n_out, "n_out")
         self._activation, self.activation_number, self.own_activation = resolve("activation", activation, "activation")
-        self.has_bias = bool(bias)
+        self.has_bias = _check.flag(bias, "bias")
         self.dtype = _check.float_dtype(dtype)
         self.backend = get_backend() if backend is None else backend
         self.kernels: ModuleType = kernels(self.backend)
@@ -68,6 +68,7 @@ class Linear:
             self.own_activation.give(self.kernels, self.dtype)
         self.owned = False  # by a network, whose flat buffer the arrays are views of
         self._kept: tuple[Array, Array] | None = None
+        self.twin: Linear | None = None  # which has the same weights, transposed
         self._bind(np.zeros(self.size, self.dtype), np.zeros(self.size, self.dtype))
         name = initializers.check(init) or initializers.default(self.activation)
         self._weight[...] = initializers.weights(name, self.n_out, self.n_in, generator(seed))
@@ -97,6 +98,12 @@ class Linear:
     @weight.setter
     def weight(self, value: Any) -> None:
         _assign(self._weight, value, "weight")
+        self.lead()
+
+    def lead(self) -> None:
+        """Give a layer that is tied to this one its weights."""
+        if self.twin is not None:
+            self.twin._weight[...] = self._weight.T
 
     @property
     def bias(self) -> Array | None:
@@ -195,6 +202,8 @@ class Network:
     """
 
     default_loss = "mse"  # of a Trainer that is given none
+    own_loss = False  # the outputs are logits or means by which no other loss is that of the model
+    changes = 0  # of what recipe() says, as far as the model knows of them
 
     layers: tuple[Linear, ...]
     _parameters: Array
@@ -209,6 +218,8 @@ class Network:
     @parameters.setter
     def parameters(self, value: Any) -> None:
         _assign(self._parameters, value, "parameters")
+        for layer in self.layers:  # an encoder's first, so that it counts
+            layer.lead()
 
     @property
     def gradients(self) -> Array:
@@ -268,6 +279,14 @@ class Network:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy weights and biases from arrays of the same names and shapes; all or none of them."""
+        checked = self._state(state)
+        for name, array in self.named_arrays():
+            array[...] = checked[name]
+        for layer in self.layers:
+            layer.lead()
+
+    def _state(self, state: Mapping[str, Any]) -> dict[str, Array]:
+        """Checked arrays for all of this network's."""
         own = dict(self.named_arrays())
         if not isinstance(state, Mapping):
             raise TypeError(f"state takes a mapping of names to arrays, got {type(state).__name__}")
@@ -276,21 +295,21 @@ class Network:
                 f"state takes the names {', '.join(own)}; missing: {', '.join(own.keys() - state.keys()) or 'none'}, "
                 f"unknown: {', '.join(state.keys() - own.keys()) or 'none'}"
             )
-        checked = {name: _fitting(own[name], state[name], name) for name in own}
-        for name, array in own.items():
-            array[...] = checked[name]
+        return {name: _fitting(own[name], state[name], name) for name in own}
 
     def infer(self, x: Any, argument: str, out: Array | None = None, n_threads: int | None = None) -> Array:
         """Forward through all layers, nothing kept. Several threads may do so at once."""
-        x = _check.samples(x, argument, self.n_in)
-        threads = check_threads(n_threads)
-        result, copy = _check.output(out, (len(x), self.n_out), self.dtype, x)
+        x = _check.matrix(x, argument, self.n_in)
+        n, threads, step = x.shape[0], check_threads(n_threads), _CALL
         inference = self._inference
         if inference is None:
             inference = self._inference = self.layers[0].kernels.Inference(self.shapes(), self.parameters)
-        for start in range(0, len(x), _CALL):  # a call at a time, so that Ctrl-C is noticed
-            block = x[start : start + _CALL]
-            if not inference.run(block, result[start : start + _CALL], threads):
+        if sparse := type(x) is not np.ndarray and hasattr(x, "tocsr"):
+            step = _check.together(x, BLOCK)
+        result, copy = _check.output(out, (n, self.n_out), self.dtype, None if sparse else x)
+        for start in range(0, n, step):  # a call at a time, so that Ctrl-C is noticed
+            block = _check.dense(x, slice(start, start + step))
+            if not inference.run(block, result[start : start + step], threads):
                 _check.finite(block, argument, self.dtype, first_row=start)
         if copy and out is not None:
             out[...] = result
@@ -304,12 +323,17 @@ class Network:
     def losses(self, x: Array, target: Array, loss: int, n_threads: int | None = None) -> Array:
         """Loss of each sample as validation sees it, without noise: (samples,) of float64.
 
-        x (samples, n_in) and target (samples, n_out) are checked; loss is the number of one.
+        x (samples, n_in) and target (samples, n_out) are checked; loss is the number of one. A mean of them weighs each by
+        what ``whole`` adds up.
         """
         sums = np.empty(len(x))
         y, t = self.infer(x, "x", n_threads=n_threads), _check.converted(target, self.dtype, "target")
         self.layers[0].kernels.sample_losses(loss, y, t, sums, check_threads(n_threads))
         return sums if loss in PER_SAMPLE else sums / self.n_out
+
+    def whole(self, target: Array, loss: int) -> float:
+        """How many whole samples a target is, of which elements may be missing."""
+        return len(target)
 
     def shapes(self) -> list[tuple[int, int, int, bool]]:
         """(n_in, n_out, activation, has_bias) of each layer, as the kernels take them."""

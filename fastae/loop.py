@@ -61,6 +61,7 @@ class Loop:
     _square: Array | None
     _loss: int
     _key: int
+    _changes: int  # of the model that the plan knows of
     _steps: int  # of one call
     _factor: Callable[[Array], Array] | None  # of penalties, at steps
 
@@ -92,6 +93,8 @@ class Loop:
         if self._square is None and keeps_square(rule[0]):
             self._square, self._plan = np.zeros_like(model.parameters), None
         moved = self._parameters is not model.parameters  # the model became part of another
+        if model.changes != self._changes:
+            self._changes, self._plan = model.changes, None
         if self._plan is None or self._plan.batch_size != batch_size or moved:
             self._parameters = model.parameters
             self._door.follow(self._own_recipe())
@@ -285,11 +288,12 @@ class Loop:
         return data.split(fraction, order)
 
     def _evaluate(self, data: Data) -> float:
-        total = 0.0
+        total = n = 0.0
         for x, target, weight in data.blocks():
             losses = self.model.losses(x, target, self._loss, self.n_threads)
             total += float(np.sum(losses if weight is None else losses * weight))
-        return total / data.n
+            n += self.model.whole(target, self._loss)
+        return total / n if n else 0.0
 
     # ---- going back
 

@@ -18,7 +18,7 @@ from .layers import Linear, Sequential
 from .settings import kernels
 
 TRAINER = "trainer."  # begins the names of arrays that are a training's, not a model's; see checkpoint.py
-_KEY = "fastae"
+KEY = "fastae"
 _FORMAT = 1
 
 
@@ -55,7 +55,7 @@ def contents(model: Autoencoder) -> tuple[dict[str, Array], dict[str, str]]:
     for name, array in model.named_arrays():
         if not np.isfinite(array).all():  # which load would refuse
             raise ValueError(f"model takes finite weights and biases; {name} has NaN or infinity")
-    return model.state_dict(), {_KEY: json.dumps(config)}
+    return model.state_dict(), {KEY: json.dumps(config)}
 
 
 def load(path: str | os.PathLike[str], backend: str | None = None) -> Autoencoder:
@@ -84,9 +84,9 @@ def load(path: str | os.PathLike[str], backend: str | None = None) -> Autoencode
             metadata = file.metadata() or {}
             kinds = {name: file.get_slice(name) for name in file.keys() if not name.startswith(TRAINER)}  # noqa: SIM118
             shapes = {name: (kind.get_dtype(), tuple(kind.get_shape())) for name, kind in kinds.items()}
-            if _KEY not in metadata:
+            if KEY not in metadata:
                 raise ValueError("it is a safetensors file, but not a model of fastae")
-            kind, settings, halves = _configuration(metadata[_KEY], shapes)
+            kind, settings, halves = _configuration(metadata[KEY], shapes)
             own = next((a for half in halves for a in _activations(half) if not known("activation", a)), None)
             state = {name: file.get_tensor(name) for name in shapes}
         if own is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _check, data
+from . import _check
 from ._check import Array
 from .autoencoder import Autoencoder
 from .functions import Own
@@ -72,7 +72,7 @@ def pretrain(
     if model.recipe().missing:
         raise ValueError("model takes complete data here; got one of missing values")
     batch_size = _check.positive_integer(batch_size, "batch_size")
-    codes, rng, histories = data.matrix(x, "x", model.n_in), generator(seed), []
+    codes, rng, histories = _check.matrix(x, "x", model.n_in), generator(seed), []
     for layer, mirrored in zip(model.encoder, reversed(model.decoder.layers), strict=True):
         up, down = Sequential(_copied(layer)), Sequential(_copied(mirrored))
         pair = DenoisingAutoencoder(encoder=up, decoder=down, noise=noise, level=level, tied=model.tied)
@@ -100,5 +100,5 @@ def _codes(pair: Autoencoder, x: Any, n_threads: int | None) -> Array:
     codes = np.empty((x.shape[0], pair.n_latent), pair.dtype)
     for start in range(0, len(codes), BLOCK):
         rows = slice(start, start + BLOCK)
-        codes[rows] = pair.encode(data.dense(x, rows), n_threads=n_threads)
+        codes[rows] = pair.encode(_check.dense(x, rows), n_threads=n_threads)
     return codes

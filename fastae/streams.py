@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._check import Array
-from .data import Data, dense
+from ._check import Array, dense
+from .data import Data
 
 
 class Piece(NamedTuple):

@@ -154,6 +154,7 @@ class Trainer(Loop):
         self._velocity: Array | None = None
         self._square: Array | None = None
         self._plan: Any = None
+        self._changes = model.changes  # that the plan knows of
         self._steps = 1  # of one call
         self._parameters: Array | None = None
         self._factor: Callable[[Array], Array] | None = getattr(model, "penalty_factor", None)

@@ -303,6 +303,31 @@ def test_tied_weights_are_equal_at_all_times(backend, rng, tmp_path):
     assert are_tied(made_by_hand)
 
 
+def test_tied_weights_stay_equal_whatever_is_assigned(rng):
+    model = Autoencoder([12, 7, 4], tied=True, seed=0)
+    x = rng.random((3, 12), "float32")
+
+    def check(weight):
+        np.testing.assert_array_equal(model.encoder[0].weight, weight)
+        np.testing.assert_array_equal(model.decoder[1].weight, weight.T)
+        y = model.reconstruct(x)
+        np.testing.assert_array_equal(y, copy.deepcopy(model).reconstruct(x))
+
+    weight = rng.random((7, 12), "float32")
+    model.encoder[0].weight = weight
+    check(weight)
+    model.decoder[1].weight = 2 * weight.T
+    check(2 * weight)
+    model.parameters = 3 * model.parameters
+    check(6 * weight)
+    model.parameters = (values := rng.random(model.parameters.size, "float32"))
+    check(values[:84].reshape(7, 12))
+    model.decoder.parameters = (values := rng.random(model.decoder.parameters.size, "float32"))
+    check(values[-84 - 12 : -12].reshape(12, 7).T)
+    model.encoder.load_state_dict({**model.encoder.state_dict(), "0.weight": weight})
+    check(weight)
+
+
 def test_tied_takes_mirrored_layers():
     with pytest.raises(ValueError, match="tied takes a decoder that mirrors"):
         Autoencoder(encoder=Sequential(Linear(5, 4), Linear(4, 3)), decoder=Sequential(Linear(3, 5)), tied=True)
@@ -475,7 +500,8 @@ def test_what_a_variational_autoencoder_gives(backend, rng, decoder):
     way = model.interpolate(x[0], x[1], steps=4)
     assert way.shape == (4, 12)
     np.testing.assert_allclose(way[[0, 3]], p[:2], atol=1e-6)
-    np.testing.assert_allclose(model.reconstruction_error(x), np.mean((p - x) ** 2, axis=1, dtype="float64"), rtol=1e-4)
+    means = p * x.sum(axis=1, keepdims=True) if decoder == "multinomial" else p
+    np.testing.assert_allclose(model.reconstruction_error(x), np.mean((means - x) ** 2, axis=1, dtype="float64"), rtol=1e-4)
 
 
 def test_validation_is_the_bound(backend, rng):
@@ -546,6 +572,23 @@ def test_a_wrong_condition(rng, condition):
         model.sample(3, condition)
 
 
+def test_a_condition_that_may_be_meant_otherwise(rng):
+    """Floats of as many samples as there are conditions may be labels, not one condition of all."""
+    model, x = ConditionalVariationalAutoencoder([12, 7, 3], 4, seed=0), rng.random((4, 12), "float32")
+    with pytest.raises(ValueError, match="condition takes 4 integers, or numbers"):
+        model.join(x, np.array([0.0, 1.0, 3.0, 2.0]))
+    with pytest.raises(TypeError, match=r"condition is needed beside x of 12 features; or give join\(x, condition\)"):
+        model.encode(x)
+    one = ConditionalVariationalAutoencoder([12, 7, 3], 1, seed=0)
+    for numbers in (np.array([0, 1, 1, 5]), np.array([0.0, 1.0, 1.0, 5.0]), np.array([[0], [1], [1], [5]])):
+        np.testing.assert_array_equal(one.join(x, numbers)[:, 12], [0, 1, 1, 5])
+    for a, b, name in ((x[0, :5], x[1], "a"), (x[0], x[:2], "b")):
+        with pytest.raises(ValueError, match=rf"{name} takes one sample of shape \(12,\)"):
+            model.interpolate(a, b, condition=1)
+    with pytest.raises(ValueError, match="b has NaN"):
+        model.interpolate(x[0], np.full(12, np.nan, "float32"), condition=1)
+
+
 def test_a_conditional_trainer_takes_targets_and_validation_data(backend, rng):
     model = ConditionalVariationalAutoencoder([12, 7, 3], 2, seed=0, backend=backend)
     x = rng.random((20, 12), "float32")
@@ -593,6 +636,29 @@ def test_missing_elements_count_for_nothing(backend, rng, loss):
     np.testing.assert_array_equal(y, model.reconstruct(np.nan_to_num(x)))
 
 
+def test_incomplete_data_are_evaluated_by_all_that_is_observed(rng):
+    """However much of each block of samples is."""
+    model, x = MaskedAutoencoder([5, 3], seed=0, dtype="float64"), rng.random((4096 + 500, 5))
+    x[:4096][rng.random((4096, 5)) < 0.9] = np.nan
+    error = (model.reconstruct(x) - x) ** 2
+    trainer = Trainer(model, SGD(0.0), loss="mse", batch_size=len(x))
+    assert trainer.evaluate(x) == pytest.approx(np.nanmean(error), rel=1e-12)
+    assert trainer.evaluate(x) == pytest.approx(trainer.step(x), rel=1e-9)
+    weight = rng.random(len(x))
+    by_hand = np.nansum(error * weight[:, None]) / np.sum(~np.isnan(x))
+    assert trainer.evaluate(x, sample_weight=weight) == pytest.approx(by_hand, rel=1e-12)
+    assert trainer.evaluate(np.full((3, 5), np.nan)) == 0
+
+
+def test_imputation_leaves_what_is_observed(rng):
+    model, x = MaskedAutoencoder([5, 3], seed=0), 1000 + rng.random((6, 5))
+    hidden = rng.random(x.shape) < 0.3
+    filled = model.impute(np.where(hidden, np.nan, x))
+    assert filled.dtype == np.float64
+    np.testing.assert_array_equal(filled[~hidden], x[~hidden])
+    assert np.isfinite(filled).all()
+
+
 def test_a_complete_table_trains_as_without_missing_values(backend, rng):
     x, weights = rng.random((40, 12), "float32"), []
     for kind in (Autoencoder, MaskedAutoencoder):
@@ -632,6 +698,45 @@ def test_counts(backend, rng):
     np.testing.assert_allclose(model.decode(model.encode(x)), p, atol=1e-6)
     y = model.reconstruct(x, logits=True)
     np.testing.assert_allclose(np.log(p), y - np.logaddexp.reduce(y, axis=1, keepdims=True), atol=1e-4)
+
+
+@pytest.mark.parametrize("decoder", ["Mult-DAE", "Mult-VAE"])
+def test_reconstruction_error_of_counts(rng, decoder):
+    model, x = MODELS[decoder](seed=0), rng.poisson(1.5, (9, 12)).astype("float32")
+    expected = model.reconstruct(x) * x.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model.reconstruction_error(x), np.mean((expected - x) ** 2, axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "losses"),
+    [("VAE", ["mse", "bce", "half_squared"]), ("beta-VAE, Gaussian", ["mse", "bce_with_logits"]), ("Mult-DAE", ["mse", "mae"])],
+)
+def test_outputs_that_are_logits_take_no_other_loss(name, losses):
+    model = MODELS[name](seed=0)
+    Trainer(model, SGD(), model.default_loss)
+    for loss in losses:
+        with pytest.raises(ValueError, match=rf"loss of this .* takes '{model.default_loss}'.*got '{loss}'"):
+            Trainer(model, SGD(), loss)
+    with pytest.raises(ValueError, match=r"x of loss '\w+' takes values .*; scale it$"):
+        Trainer(MODELS["VAE"](), SGD()).step(np.full((3, 12), 2.0))
+
+
+def test_a_bound_of_what_the_decoder_cannot_give(rng):
+    x = rng.random((4, 12))
+    for name, wrong in (("VAE", x + 0.5), ("Mult-VAE", x - 0.5)):
+        model = MODELS[name](seed=0)
+        for call in (model.elbo, model.log_likelihood):
+            with pytest.raises(ValueError, match=r"x of the decoder '\w+' takes values .*it has no likelihood"):
+                call(wrong)
+
+
+def test_the_target_is_the_input_where_it_is_the_same_array(rng):
+    """Not where it only shares memory with it."""
+    model = VariationalAutoencoder([12, 4], seed=0, dtype="float64")
+    x = rng.random((40, 12))
+    trainer = Trainer(model, SGD(0.0), batch_size=20)
+    assert trainer.evaluate(x[:20], x[20:]) == trainer.evaluate(x[:20], x[20:].copy())
+    assert trainer.evaluate(x[:20], x[5:25]) == trainer.evaluate(x[:20], x[5:25].copy())
 
 
 # ---- what all have in common -----------------------------------------------------------------------------------------
@@ -741,6 +846,57 @@ def test_a_class_of_ones_own(tmp_path):
         model.save(tmp_path / "m")
 
 
+@pytest.mark.parametrize(
+    ("name", "setting", "value", "wrong"),
+    [
+        ("dropout", "dropout", 0.6, 1.5),
+        ("gaussian noise", "level", 1.5, -1),
+        ("masking", "level", 0.1, 1.5),
+        ("KL", "weight", 2.0, -1),
+        ("KL", "rho", 0.3, 0),
+        ("L1", "weight", 1.0, math.inf),
+        ("k-sparse", "k", 5, 10),
+        ("contractive", "weight", 3.0, "a"),
+        ("VAE", "beta", 4.0, -1),
+        ("beta-VAE, Gaussian", "sigma", 0.1, 0),
+        ("Mult-VAE", "input_dropout", 0.5, 1),
+        ("Mult-DAE", "level", 0.1, 1),
+    ],
+)
+def test_settings_are_checked_and_count_from_the_next_step_on(rng, name, setting, value, wrong):
+    model = MODELS[name](seed=0, dtype="float64")
+    x = data_for(model, rng)
+    trainer = Trainer(model, SGD(0.0), batch_size=len(x), seed=3)
+    before = trainer.step(x)
+    setattr(model, setting, value)
+    assert getattr(model, setting) == value
+    trainer.steps = 0
+    after = trainer.step(x)
+    fresh = Trainer(copy.deepcopy(model), SGD(0.0), batch_size=len(x), seed=3).step(x)
+    assert after == pytest.approx(fresh, rel=1e-12)
+    assert abs(after - before) > 1e-6
+    with pytest.raises((TypeError, ValueError), match=setting):
+        setattr(model, setting, wrong)
+    assert getattr(model, setting) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("tied", ["tied"]),
+        ("masking", ["noise"]),
+        ("KL", ["penalty"]),
+        ("VAE", ["likelihood", "binarize"]),
+        ("conditional VAE", ["n_conditions"]),
+    ],
+)
+def test_what_a_model_is_made_with_stays(name, settings):
+    model = MODELS[name]()
+    for setting in settings:
+        with pytest.raises(AttributeError, match=f"{setting} of a .* stays what it was made with"):
+            setattr(model, setting, getattr(model, setting))
+
+
 def halves(n_in, *widths, last="identity", code="identity"):
     """An encoder and a decoder by hand: n_in-w0-w1, w2-n_out."""
     w0, w1, w2, n_out = widths
@@ -776,6 +932,10 @@ def test_halves_made_by_hand(rng):
     [
         (lambda: DenoisingAutoencoder([6, 4], noise="binarize"), "noise takes one of 'gaussian'.*'binarize'"),
         (lambda: DenoisingAutoencoder([6, 4], noise=3), "noise takes one of"),
+        (lambda: Autoencoder([6, 4], tied="no"), "tied takes True or False, got 'no'"),
+        (lambda: Autoencoder([6, 4], bias="no"), "bias takes True or False, got 'no'"),
+        (lambda: VariationalAutoencoder([6, 4], binarize="no"), "binarize takes True or False, got 'no'"),
+        (lambda: MaskedAutoencoder([6, 4]).encode(np.ma.masked_less(np.ones((2, 6)), 2)), "masked elements; .* with NaN for"),
         (lambda: DenoisingAutoencoder([6, 4], level=-1), "level takes a standard deviation"),
         (lambda: DenoisingAutoencoder([6, 4], noise="masking", level=1), "level takes a probability"),
         (lambda: DenoisingAutoencoder([6, 4], level="a"), "level takes"),
@@ -794,7 +954,7 @@ def test_halves_made_by_hand(rng):
         (lambda: VariationalAutoencoder([6, 4], latent_activation="tanh"), "latent_activation takes 'identity'"),
         (lambda: VariationalAutoencoder([6, 4], beta=-1), "beta takes"),
         (lambda: VariationalAutoencoder([6, 4], sigma=0), "sigma takes"),
-        (lambda: VariationalAutoencoder([6, 4], anneal_steps=-3), "anneal_steps takes a positive integer"),
+        (lambda: VariationalAutoencoder([6, 4], anneal_steps=-3), "anneal_steps takes an integer >= 0"),
         (lambda: VariationalAutoencoder([6, 4], input_dropout=1.0), "input_dropout takes a probability.*got 1.0"),
         (lambda: VariationalAutoencoder([6, 4], binarize=True, input_dropout=0.1), "input_dropout takes 0 beside binarize"),
         (lambda: VariationalAutoencoder([6, 4], decoder="gaussian", binarize=True), "binarize takes the decoder 'bernoulli'"),

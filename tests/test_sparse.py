@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+import fastae
 from fastae import SGD, Adam, Autoencoder, Trainer
 
 sparse = pytest.importorskip("scipy.sparse")
@@ -94,6 +95,43 @@ def test_no_more_than_a_block_is_dense(monkeypatch, rng):
     trainer_of("numpy").fit(x, epochs=1, validation_data=x, early_stopping=3)
     assert made
     assert max(made) <= 4096
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        fastae.Autoencoder([12, 8, 4], seed=0),
+        fastae.KSparseAutoencoder([12, 8], k=2, seed=0),
+        fastae.MaskedAutoencoder([12, 8, 4], seed=0),
+        fastae.MultinomialAutoencoder([12, 8, 4], seed=0),
+        fastae.VariationalAutoencoder([12, 8, 4], seed=0),
+        fastae.VariationalAutoencoder([12, 8, 4], decoder="multinomial", seed=0),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_inference_takes_sparse_rows(model, rng, monkeypatch):
+    monkeypatch.setattr(fastae._check, "_DENSE", 7 * 12)  # rows at a time
+    x = random_rows(rng)
+    rows = sparse.csr_array(x)
+    out = np.empty((len(x), 12), "float32")
+    assert model.reconstruct(rows, out=out) is out
+    np.testing.assert_allclose(out, model.reconstruct(x), rtol=1e-5, atol=1e-6)
+    for call in (model.encode, model.reconstruct, model.reconstruction_error):
+        np.testing.assert_allclose(call(rows), call(x), rtol=1e-5, atol=1e-6)
+    if hasattr(model, "elbo"):
+        np.testing.assert_allclose(model.elbo(rows, seed=0).mean(), model.elbo(x, seed=0).mean(), rtol=0.1)
+        np.testing.assert_allclose(model.log_likelihood(rows, 50, seed=0), model.log_likelihood(x, 50, seed=0), rtol=1e-5)
+
+
+def test_inference_of_wrong_sparse_rows():
+    model = fastae.Autoencoder([12, 4], seed=0)
+    for call in (model.encode, model.reconstruct, model.reconstruction_error):
+        with pytest.raises(ValueError, match="x has NaN or infinity, the first in row 7, column 7"):
+            call(bad(np.nan))
+    with pytest.raises(TypeError, match="format 'csr', got 'csc'"):
+        model.encode(GOOD.tocsc())
+    with pytest.raises(TypeError, match=r"x takes an array here, got a sparse matrix; give x.toarray\(\)"):
+        model.encoder[0].forward(GOOD)
 
 
 GOOD = sparse.csr_array(np.eye(12, dtype="float32"))

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import _check
 from .._check import Array
+from ..autoencoder import Fixed
 from ..layers import generator
 from .network import Variational
 from .variational import VariationalAutoencoder
@@ -48,17 +49,24 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
     setting_names: ClassVar[tuple[str, ...]] = (*VariationalAutoencoder.setting_names, "n_conditions")
 
     def __init__(self, sizes: Any = None, n_conditions: int = 1, **others: Unpack[Variational]) -> None:
-        self.n_conditions = _check.positive_integer(n_conditions, "n_conditions")
+        self._n_conditions = _check.positive_integer(n_conditions, "n_conditions")
         super().__init__(sizes, **others)
+
+    n_conditions = Fixed()
 
     def join(self, x: Any, condition: Any) -> Array:
         """x (samples, features) and behind it the condition: (samples, n_in), in this model's dtype."""
-        x = _check.samples(x, "x", self.n_in - self.n_conditions)
-        return self._behind(_check.converted(x, self.dtype, "x"), condition)
+        return self._joined_as("x", x, condition)
+
+    def _joined_as(self, argument: str, x: Any, condition: Any) -> Array:
+        x = _check.samples(x, argument, self.n_in - self.n_conditions)
+        return self._behind(_check.converted(x, self.dtype, argument), condition)
 
     def _behind(self, left: Array, condition: Any) -> Array:
         c, n = np.asarray(condition), len(left)
-        if c.dtype.kind in "iu" and c.ndim < 2:
+        if self.n_conditions == 1 and c.shape in ((), (n,)):
+            c = np.broadcast_to(c, n)[:, None]
+        elif c.dtype.kind in "iu" and c.ndim < 2:
             labels = np.broadcast_to(c, n) if c.ndim == 0 else c
             if len(labels) != n or labels.min() < 0 or labels.max() >= self.n_conditions:
                 raise ValueError(
@@ -66,7 +74,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
                     f"got {len(labels)} from {c.min()} to {c.max()}"
                 )
             c = np.eye(self.n_conditions)[labels]
-        if c.ndim == 1 and len(c) == self.n_conditions:
+        elif c.shape == (self.n_conditions,) and (n != len(c) or n == 1):  # as many samples: they may be meant as labels
             c = np.broadcast_to(c, (n, len(c)))
         if c.dtype.kind not in "fiub" or c.shape != (n, self.n_conditions):
             raise ValueError(
@@ -76,7 +84,12 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         return np.concatenate([left, c.astype(self.dtype)], axis=1)
 
     def _joined(self, x: Any, condition: Any) -> Any:
-        return x if condition is None else self.join(x, condition)
+        if condition is not None:
+            return self.join(x, condition)
+        width = getattr(x, "shape", (0,))[-1:]
+        if width == (self.n_in - self.n_conditions,):
+            raise TypeError(f"condition is needed beside x of {width[0]} features; or give join(x, condition) as x")
+        return x
 
     # The condition comes second, so these take other arguments than those of the models without one.
 
@@ -110,9 +123,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         self, x: Any, condition: Any = None, n_threads: int | None = None
     ) -> Array:
         """Mean squared error of each sample's reconstruction: x (samples, features) -> (samples,) of float64."""
-        x = self._checked(self._joined(x, condition))
-        difference = self.reconstruct(x, n_threads=n_threads) - _check.converted(x[:, : self.n_out], self.dtype, "x")
-        return np.asarray(np.mean(np.square(difference, dtype=np.float64), axis=1))
+        return super().reconstruction_error(self._joined(x, condition), n_threads)
 
     def sample(  # type: ignore[override]
         self, n: int, condition: Any = None, seed: Any = None, n_threads: int | None = None
@@ -139,8 +150,10 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
         """
         if condition is None:
             raise TypeError("condition is needed: a label, or numbers of shape (n_conditions,)")
-        a, b = (self.join(np.atleast_2d(np.asarray(sample)), condition) for sample in (a, b))
-        return self.decode(self._line(a, b, steps, n_threads), condition, n_threads=n_threads)
+        a, b = (self._joined_as(name, self._sample(sample, name), condition) for sample, name in ((a, "a"), (b, "b")))
+        way = self._line(a, b, steps, n_threads)
+        given = np.repeat(a[:, -self.n_conditions :], len(way), axis=0)
+        return self.decode(np.concatenate([way, given], axis=1), n_threads=n_threads)
 
     def elbo(  # type: ignore[override]
         self, x: Any, condition: Any = None, seed: Any = None, n_threads: int | None = None

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from .. import _check
 from .._kernels.recipe import CONTRACTIVE, Recipe
-from ..autoencoder import Autoencoder
+from ..autoencoder import Autoencoder, Setting
 from .network import Untied, preset
 
 
@@ -40,7 +40,9 @@ class ContractiveAutoencoder(Autoencoder):
         if (first := self.layers[0].activation) not in CONTRACTIVE:
             argument = "activation" if len(self.encoder) > 1 else "latent_activation"
             raise ValueError(f"{argument} takes {' or '.join(map(repr, CONTRACTIVE))} in the first layer, got {first!r}")
-        self.weight = _check.real_number(weight, "weight", 0, inf, "a finite number >= 0")
+        self.weight = weight
+
+    weight = Setting(lambda _, value: _check.real_number(value, "weight", 0, inf, "a finite number >= 0"))
 
     def recipe(self) -> Recipe:
         """A step with the penalty."""

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from .. import _check
 from .._kernels.names import NOISES
 from .._kernels.recipe import Recipe
-from ..autoencoder import Autoencoder
+from ..autoencoder import Autoencoder, Fixed, Setting
 from .network import Network
 
 _NOISES = tuple(name for name in NOISES if name != "binarize")
@@ -39,9 +39,16 @@ class DenoisingAutoencoder(Autoencoder):
         self, sizes: Any = None, *, noise: str | None = "gaussian", level: float = 0.3, **network: Unpack[Network]
     ) -> None:
         super().__init__(sizes, **network)
-        self.noise = None if noise is None else _check.choice(noise, "noise", _NOISES)
-        most, takes = (inf, "a standard deviation >= 0") if noise == "gaussian" else (1, "a probability 0 <= level < 1")
-        self.level = _check.real_number(level, "level", 0, most, takes)
+        self._noise = None if noise is None else _check.choice(noise, "noise", _NOISES)
+        self.level = level
+
+    noise = Fixed()
+
+    def _checked_level(self, level: Any) -> float:
+        most, takes = (inf, "a standard deviation >= 0") if self.noise == "gaussian" else (1, "a probability 0 <= level < 1")
+        return _check.real_number(level, "level", 0, most, takes)
+
+    level = Setting(_checked_level)
 
     def recipe(self) -> Recipe:
         """A step with noise on the input."""

@@ -10,7 +10,7 @@ import numpy as np
 from .. import _check
 from .._check import Array
 from .._kernels.recipe import Recipe
-from ..autoencoder import Autoencoder
+from ..autoencoder import Autoencoder, Setting
 from .network import Untied, _ByHalves
 
 
@@ -25,7 +25,7 @@ class KSparseAutoencoder(_ByHalves):
     sizes : sequence of int
         Features from the input to the code, which may be wider than the input.
     k : int
-        Elements of a code that stay.
+        Elements of a code that stay; may be changed between fits, as the paper lowers it step by step.
     tied : bool
         As in :class:`fastae.Autoencoder`, but by default.
     **network
@@ -36,9 +36,14 @@ class KSparseAutoencoder(_ByHalves):
 
     def __init__(self, sizes: Any = None, k: int = 1, *, tied: bool = True, **network: Unpack[Untied]) -> None:
         super().__init__(sizes, **network, tied=tied)
-        self.k = _check.positive_integer(k, "k")
-        if self.k > self.n_latent:
+        self.k = k
+
+    def _checked_k(self, k: Any) -> int:
+        if _check.positive_integer(k, "k") > self.n_latent:
             raise ValueError(f"k takes at most the width of the code, {self.n_latent}; got {k}")
+        return int(k)
+
+    k = Setting(_checked_k)
 
     def recipe(self) -> Recipe:
         """A step in which the k largest of the code stay."""

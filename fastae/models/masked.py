@@ -48,16 +48,20 @@ class MaskedAutoencoder(DenoisingAutoencoder):
             raise ValueError(f"observed takes an array of bool of shape {x.shape}, got {observed.dtype} {observed.shape}")
         return np.where(observed, self._converted(x), np.nan).astype(self.dtype)
 
-    def _converted(self, x: Array) -> Array:
+    def _converted(self, x: Array, first_row: int = 0) -> Array:
         """Checked samples in this model's dtype, NaN left as it is."""
         if x.dtype == np.uint8:
             return _check.converted(x, self.dtype, "x")
-        checked: Array = np.asarray(_check.finite(x, "x", self.dtype, missing=True), self.dtype)
+        checked: Array = np.asarray(_check.finite(x, "x", self.dtype, first_row, missing=True), self.dtype)
         return checked
 
-    def _filled(self, x: Any, argument: str) -> Array:
-        """x with 0 where it is missing, in this model's dtype."""
-        x = _check.samples(x, argument, self.n_in)
+    def _filled(self, x: Any, argument: str) -> Any:
+        """x with 0 where it is missing."""
+        x = _check.matrix(x, argument, self.n_in)
+        if hasattr(x, "tocsr"):
+            x = x.copy()
+            x.data[np.isnan(x.data)] = 0
+            return x
         return x if x.dtype == np.uint8 else np.asarray(np.where(np.isnan(x), x.dtype.type(0), x))
 
     def infer(self, x: Any, argument: str, out: Array | None = None, n_threads: int | None = None) -> Array:
@@ -69,18 +73,21 @@ class MaskedAutoencoder(DenoisingAutoencoder):
         return super().encode(self._filled(x, "x"), out, n_threads)
 
     def impute(self, x: Any, n_threads: int | None = None) -> Array:
-        """x (samples, n_in), with reconstructions where it is NaN; the others are left as they are."""
-        x = self._converted(_check.samples(x, "x", self.n_in))
-        return np.asarray(np.where(np.isnan(x), self.reconstruct(x, n_threads=n_threads), x))
+        """x (samples, n_in), with reconstructions where it is NaN; the others are left as they are, in x's own dtype."""
+        x = _check.samples(x, "x", self.n_in)
+        if x.dtype == np.uint8:
+            return self._converted(x)
+        filled = self.reconstruct(x, n_threads=n_threads).astype(x.dtype, copy=False)
+        return np.asarray(np.where(np.isnan(x), filled, x))
 
     def reconstruction_error(self, x: Any, n_threads: int | None = None) -> Array:
         """Mean squared error over the elements observed: (samples,) of float64; NaN for a sample that has none."""
-        x = _check.samples(x, "x", self.n_in)
+        x = _check.matrix(x, "x", self.n_in)
         if self.n_in != self.n_out:
             raise ValueError(f"this model gives {self.n_out} features for {self.n_in}, so they cannot be compared")
-        errors = np.empty(len(x))
-        for start in range(0, len(x), BLOCK):
-            block = self._converted(x[start : start + BLOCK])
+        errors, step = np.empty(x.shape[0]), _check.together(x, BLOCK)
+        for start in range(0, len(errors), step):
+            block = self._converted(_check.dense(x, slice(start, start + step)), start)
             difference = np.asarray(self.reconstruct(block, n_threads=n_threads) - block, np.float64)
             observed = np.sum(~np.isnan(block), axis=1)
             with np.errstate(invalid="ignore"):
@@ -88,12 +95,17 @@ class MaskedAutoencoder(DenoisingAutoencoder):
         return errors
 
     def losses(self, x: Array, target: Array, loss: int, n_threads: int | None = None) -> Array:
-        """Loss of each sample, without noise: its sum over elements observed; for means, over their mean number in a sample,
-        so that the mean over samples is what training minimises."""
+        """Loss of each sample, without noise: its sum over elements observed, for means divided by the number of features."""
         y, t, threads = self.infer(x, "x", n_threads=n_threads), self._converted(target), check_threads(n_threads)
         missing, kernels, sums = np.isnan(t), self.layers[0].kernels, np.empty(len(t))
         half, one = np.full((1, 1), 0.5, self.dtype), np.empty(1)
         kernels.sample_losses(loss, np.where(missing, half, y), np.where(missing, half, t), sums, threads)
         kernels.sample_losses(loss, half, half, one, threads)  # what an element of 1/2 for 1/2 adds is taken off again
         sums -= one * missing.sum(axis=1)
-        return sums if loss in PER_SAMPLE else sums / max(np.mean(np.sum(~missing, axis=1)), 1 / len(t))
+        return sums if loss in PER_SAMPLE else sums / self.n_out
+
+    def whole(self, target: Array, loss: int) -> float:
+        """Of means, by the elements observed."""
+        if loss in PER_SAMPLE or target.dtype == np.uint8:
+            return len(target)
+        return int(np.count_nonzero(~np.isnan(target))) / self.n_out

@@ -88,6 +88,11 @@ def probabilities(y: Array, likelihood: str, kernels: ModuleType, n_threads: int
     return y
 
 
+def expected_counts(p: Array, x: Array) -> Array:
+    """Of probabilities, as many counts as x has: both (samples, features)."""
+    return np.asarray(p * x.sum(axis=1, keepdims=True))
+
+
 class _ByHalves(Autoencoder):
     """An autoencoder whose decoder receives something else than its encoder gives."""
 
@@ -97,12 +102,15 @@ class _ByHalves(Autoencoder):
 
     def infer(self, x: Any, argument: str, out: Array | None = None, n_threads: int | None = None) -> Array:
         """Through both halves, nothing kept."""
-        x = _check.finite(_check.samples(x, argument, self.n_in), argument, self.dtype)
-        result, copy = _check.output(out, (len(x), self.n_out), self.dtype, x)
-        for start in range(0, len(x), BLOCK):
-            block = x[start : start + BLOCK]
+        x = _check.matrix(x, argument, self.n_in)
+        sparse = hasattr(x, "tocsr")
+        _check.finite_rows(x, argument, self.dtype)
+        result, copy = _check.output(out, (x.shape[0], self.n_out), self.dtype, None if sparse else x)
+        step = _check.together(x, BLOCK)
+        for start in range(0, len(result), step):
+            block = _check.dense(x, slice(start, start + step))
             code = self._code(self.encoder.infer(block, argument, None, n_threads), block)
-            self.decoder.infer(code, "z", result[start : start + BLOCK], n_threads)
+            self.decoder.infer(code, "z", result[start : start + step], n_threads)
         if copy and out is not None:
             out[...] = result
             return out

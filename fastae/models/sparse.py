@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from .. import _check
 from .._kernels.recipe import Recipe
-from ..autoencoder import Autoencoder
+from ..autoencoder import Autoencoder, Fixed, Setting
 from .network import Network, preset
 
 
@@ -51,10 +51,13 @@ class SparseAutoencoder(Autoencoder):
         super().__init__(sizes, **preset(network, latent_activation="sigmoid" if kl else "relu"))
         if kl and self.encoder[-1].activation != "sigmoid":
             raise ValueError(f"latent_activation takes 'sigmoid' with penalty 'kl', got {self.encoder[-1].activation!r}")
-        self.penalty = penalty
+        self._penalty = penalty
         default = 3.0 if kl else 0.1
-        self.weight = _check.real_number(default if weight is None else weight, "weight", 0, inf, "a finite number >= 0")
-        self.rho = _check.real_number(rho, "rho", 5e-324, 1, "0 < rho < 1")
+        self.weight, self.rho = default if weight is None else weight, rho
+
+    penalty = Fixed()
+    weight = Setting(lambda _, value: _check.real_number(value, "weight", 0, inf, "a finite number >= 0"))
+    rho = Setting(lambda _, value: _check.real_number(value, "rho", 5e-324, 1, "0 < rho < 1"))
 
     def recipe(self) -> Recipe:
         """A step with the penalty."""

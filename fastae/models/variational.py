@@ -12,9 +12,11 @@ from .. import _check
 from .._check import Array
 from .._kernels.names import LOSSES
 from .._kernels.recipe import Recipe
+from ..autoencoder import Fixed, Setting
+from ..data import TARGETS
 from ..layers import BLOCK, Sequential, generator
 from ..settings import check_threads
-from .network import Common, _ByHalves, check_logits, preset, probabilities
+from .network import Common, _ByHalves, check_logits, expected_counts, preset, probabilities
 
 _LOSS = {"bernoulli": "bce_with_logits", "gaussian": "half_squared", "multinomial": "multinomial"}
 _ROWS = 1 << 12  # codes that log_likelihood decodes at a time: with 784 outputs, some 13 MB and as many of targets
@@ -80,7 +82,7 @@ class VariationalAutoencoder(_ByHalves):
         "binarize",
         "input_dropout",
     )
-    n_conditions = 0  # features behind the others that are given, not modelled
+    own_loss = True
 
     def __init__(
         self,
@@ -96,23 +98,36 @@ class VariationalAutoencoder(_ByHalves):
         **network: Unpack[Common],
     ) -> None:
         kind = likelihood or (decoder if isinstance(decoder, str) else "bernoulli")
-        self.likelihood = _check.choice(kind, "decoder" if likelihood is None else "likelihood", tuple(_LOSS))
+        self._likelihood = _check.choice(kind, "decoder" if likelihood is None else "likelihood", tuple(_LOSS))
         made = None if isinstance(decoder, str) else decoder
         super().__init__(sizes, **preset(network, latent_activation="identity", output_activation="identity"), decoder=made)
         if (last := self.encoder[-1].activation) != "identity":
             raise ValueError(f"latent_activation takes 'identity', as means and logarithms are any numbers; got {last!r}")
         check_logits(self)
-        if isinstance(self.dropout, tuple) and self.dropout[len(self.encoder) - 1]:
-            raise ValueError("dropout takes 0 for the encoder's last layer, which gives means and variances")
-        self.beta = _check.real_number(beta, "beta", 0, math.inf, "a finite number >= 0")
-        self.sigma = _check.real_number(sigma, "sigma", 1e-6, 1e6, "a standard deviation from 1e-6 to 1e6")
-        self.anneal_steps = 0 if anneal_steps == 0 else _check.positive_integer(anneal_steps, "anneal_steps")
-        self.binarize = bool(binarize)
+        self._binarize = _check.flag(binarize, "binarize")
         if self.binarize and self.likelihood != "bernoulli":
             raise ValueError(f"binarize takes the decoder 'bernoulli', got {self.likelihood!r}")
-        self.input_dropout = _check.real_number(input_dropout, "input_dropout", 0, 1, "a probability 0 <= input_dropout < 1")
-        if self.binarize and self.input_dropout:
-            raise ValueError(f"input_dropout takes 0 beside binarize, whose input is its target; got {self.input_dropout}")
+        self.beta, self.sigma, self.anneal_steps, self.input_dropout = beta, sigma, anneal_steps, input_dropout
+
+    likelihood = Fixed()
+    binarize = Fixed()
+    beta = Setting(lambda _, value: _check.real_number(value, "beta", 0, math.inf, "a finite number >= 0"))
+    sigma = Setting(lambda _, value: _check.real_number(value, "sigma", 1e-6, 1e6, "a standard deviation from 1e-6 to 1e6"))
+    anneal_steps = Setting(lambda _, value: _check.count(value, "anneal_steps"))
+
+    def _checked_dropout(self, value: Any) -> float:
+        p = _check.real_number(value, "input_dropout", 0, 1, "a probability 0 <= input_dropout < 1")
+        if self.binarize and p:
+            raise ValueError(f"input_dropout takes 0 beside binarize, whose input is its target; got {p}")
+        return p
+
+    input_dropout = Setting(_checked_dropout)
+
+    def _probabilities(self, dropout: Any) -> float | tuple[float, ...]:
+        p = super()._probabilities(dropout)
+        if isinstance(p, tuple) and p[len(self.encoder) - 1]:
+            raise ValueError("dropout takes 0 for the encoder's last layer, which gives means and variances")
+        return p
 
     def _widths(self, sizes: list[int]) -> tuple[list[int], list[int]]:
         *above, code = sizes
@@ -211,13 +226,18 @@ class VariationalAutoencoder(_ByHalves):
 
     def interpolate(self, a: Any, b: Any, steps: int = 10, n_threads: int | None = None) -> Array:
         """Reconstructions along the straight line from a's code to b's: a, b (n_in,) -> (steps, n_out), with both ends."""
-        return self.decode(self._line(a, b, steps, n_threads), n_threads=n_threads)
+        return self.decode(self._line(self._sample(a, "a"), self._sample(b, "b"), steps, n_threads), n_threads=n_threads)
 
-    def _line(self, a: Any, b: Any, steps: int, n_threads: int | None) -> Array:
-        ends = [self.encode(np.atleast_2d(np.asarray(sample)), n_threads=n_threads) for sample in (a, b)]
-        for sample, argument in zip(ends, "ab", strict=True):
-            if len(sample) != 1:
-                raise ValueError(f"{argument} takes one sample of shape ({self.n_in},), got {len(sample)}")
+    def _sample(self, value: Any, argument: str) -> Array:
+        """One sample, as a matrix of one row."""
+        one, width = np.asarray(value), self.n_in - self.n_conditions
+        if one.shape not in ((width,), (1, width)):
+            raise ValueError(f"{argument} takes one sample of shape ({width},), got {one.shape}")
+        return _check.samples(one.reshape(1, width), argument, width)
+
+    def _line(self, a: Array, b: Array, steps: int, n_threads: int | None) -> Array:
+        """Codes from that of a to that of b, each one row as the encoder takes it."""
+        ends = [self.encoder.infer(row, name, None, n_threads)[:, : self.n_latent] for row, name in ((a, "a"), (b, "b"))]
         way = np.linspace(0, 1, _check.positive_integer(steps, "steps"), dtype=self.dtype)[:, None]
         return np.asarray((1 - way) * ends[0] + way * ends[1])
 
@@ -238,9 +258,9 @@ class VariationalAutoencoder(_ByHalves):
             In nats, whatever beta is; with the Gaussian's constant, without the multinomial's.
         """
         x, rng = self._checked(x), generator(seed)
-        number, bounds = LOSSES.index(self.default_loss), []
-        for start in range(0, len(x), BLOCK):
-            block = x[start : start + BLOCK]
+        number, bounds, step = LOSSES.index(self.default_loss), [], _check.together(x, BLOCK)
+        for start in range(0, x.shape[0], step):
+            block = _check.dense(x, slice(start, start + step))
             bounds.append(self._constant - self._negative(block, block, number, 1.0, rng, n_threads))
         return np.concatenate(bounds)
 
@@ -252,7 +272,7 @@ class VariationalAutoencoder(_ByHalves):
         self, x: Array, target: Array, loss: int, beta: float, rng: np.random.Generator, n_threads: int | None
     ) -> Array:
         """-log p(target|z) + beta KL without constants."""
-        own = np.may_share_memory(x, target)
+        own = target is x
         x = self._binary(_check.converted(x, self.dtype, "x"), rng)
         t = x if own else _check.converted(target, self.dtype, "target")
         mean, log_variance = self.encode_distribution(x, n_threads=n_threads)
@@ -283,9 +303,10 @@ class VariationalAutoencoder(_ByHalves):
             In nats; with the Gaussian's constant, without the multinomial's.
         """
         x, k, rng = self._checked(x), _check.positive_integer(n_samples, "n_samples"), generator(seed)
-        result, together = np.empty(len(x)), max(_ROWS // k, 1)
-        for start in range(0, len(x), together):
-            block = self._binary(_check.converted(x[start : start + together], self.dtype, "x"), rng)
+        result, together = np.empty(x.shape[0]), max(_ROWS // k, 1)
+        for start in range(0, len(result), together):
+            rows = _check.dense(x, slice(start, start + together))
+            block = self._binary(_check.converted(rows, self.dtype, "x"), rng)
             largest, total = np.full(len(block), -np.inf), np.zeros(len(block))
             for weights in self._weights(block, k, rng, n_threads):
                 highest = np.maximum(largest, weights.max(axis=1))
@@ -321,12 +342,19 @@ class VariationalAutoencoder(_ByHalves):
         gaussian = self.likelihood == "gaussian"
         return -0.5 * self.n_out * math.log(2 * math.pi * self.sigma**2) if gaussian else 0.0
 
-    def _checked(self, x: Any) -> Array:
-        """Samples whose likelihood can be told, features and conditions."""
-        x = _check.finite(_check.samples(x, "x", self.n_in), "x", self.dtype)
+    def _expected(self, y: Array, x: Array) -> Array:
+        return expected_counts(y, x) if self.likelihood == "multinomial" else y
+
+    def _checked(self, x: Any) -> Any:
+        """Samples whose likelihood can be told, features and conditions; an array or CSR."""
+        x = _check.matrix(x, "x", self.n_in)
+        _check.finite_rows(x, "x", self.dtype)
         if self.n_in - self.n_conditions != self.n_out:
             raise ValueError(f"this model gives {self.n_out} features for {self.n_in}, so they have no likelihood")
-        return np.asarray(x)
+        if (limits := TARGETS.get(self.default_loss)) is not None:
+            values = x.data.reshape(-1, 1) if hasattr(x, "tocsr") else x[:, : self.n_out]
+            _check.between(values, *limits, f"x of the decoder {self.likelihood!r}", "it has no likelihood")
+        return x
 
     def _binary(self, x: Array, rng: np.random.Generator) -> Array:
         """x in this model's dtype; with ``binarize``, 1 with probability x, else 0."""
