@@ -2,6 +2,9 @@
 
 __version__ = "0.1.0"
 
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
 from . import callbacks, datasets, ops, schedules
 from .autoencoder import Autoencoder
 from .functions import activation, loss
@@ -60,3 +63,15 @@ __all__ = [
     "set_num_threads",
     "show_versions",
 ]
+
+_APPLICATIONS: tuple[str, ...] = ()  # modules that are imported where they are used
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _APPLICATIONS:
+        return _import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_APPLICATIONS})

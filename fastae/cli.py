@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__, _check, benchmark, settings, train_command
-from ._kernels import BACKENDS
+from . import __version__, benchmark, settings, train_command
 from ._kernels.names import ACTIVATIONS, LOSSES
+from .commands import APPLICATIONS, arguments
 from .files import READABLE, file_stem, read_samples, write_matrix
 from .history import DivergenceError
 from .persistence import load
@@ -19,9 +19,9 @@ from .persistence import load
 _LOSSES = [name for name in LOSSES if name != "poisson"]  # whose models give logarithms
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code: 0, 1 for a diverged training, 2 for bad input, 130 after Ctrl-C."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(words)
     try:
         options.run(options)
     except MemoryError as error:
@@ -53,14 +53,16 @@ def _parser() -> argparse.ArgumentParser:
     training = commands.add_parser("train", help="train an autoencoder, by default on handwritten digits")
     training.add_argument("--data", default="digits", metavar="FILE", help=f"{READABLE}; default: digits that fastae ships")
     training.add_argument("--layers", type=_layers, metavar="N-N-N", help="widths, as 64-32-8-32-64 or its half 64-32-8")
-    training.add_argument("--epochs", type=_positive, metavar="N", help="default: about a million samples, at most 500 epochs")
+    training.add_argument(
+        "--epochs", type=arguments.positive, metavar="N", help="default: about a million samples, at most 500 epochs"
+    )
     training.add_argument("--lr", type=float, metavar="X", help="learning rate; default 1 for data from 0 to 1, else 0.05")
-    training.add_argument("--batch-size", type=_positive, metavar="N", help="default 32, or all samples where fewer")
+    training.add_argument("--batch-size", type=arguments.positive, metavar="N", help="default 32, or all samples where fewer")
     training.add_argument("--loss", choices=_LOSSES, default="mse", help="default mse")
     training.add_argument("--activation", choices=ACTIVATIONS, default="silu", help="of hidden layers; default silu")
-    training.add_argument("--seed", type=_seed, default=0, metavar="N", help="of split, weights and order; default 0")
+    training.add_argument("--seed", type=arguments.seed, default=0, metavar="N", help="of split, weights and order; default 0")
     training.add_argument("--output", type=Path, metavar="FOLDER", help="default fastae-NAME, NAME being that of the data")
-    _machine(training)
+    arguments.machine(training)
     training.set_defaults(run=train)
 
     for name, what, source in (
@@ -73,33 +75,17 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("model", type=Path, help="a model file")
         command.add_argument("data", help=f"{source}: {READABLE}" + ("" if name == "decode" else ", or the word digits"))
         command.add_argument("--output", type=Path, metavar="FILE", help=f".npy, .npz or .csv; default NAME-{name}.npy")
-        _machine(command)
+        arguments.machine(command)
         command.set_defaults(run=apply)
 
     measure = commands.add_parser("bench", help="measure against NumPy on this machine")
-    measure.add_argument("--threads", type=_positive, metavar="N", help="default: all that the process may use")
+    measure.add_argument("--threads", type=arguments.positive, metavar="N", help="default: all that the process may use")
     measure.set_defaults(run=bench)
 
     commands.add_parser("info", help="versions, instruction set, threads, backends").set_defaults(run=info)
+    for application in APPLICATIONS:
+        application.add(commands)
     return parser
-
-
-def _machine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=_positive, metavar="N", help="default: all that the process may use")
-    parser.add_argument("--backend", choices=list(BACKENDS), help="default: the fastest that this machine has")
-
-
-def _positive(text: str) -> int:
-    try:
-        return _check.positive_integer(int(text), "value")
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"takes a positive integer, got {text!r}") from None
-
-
-def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"takes an integer >= 0, got {text!r}")
-    return int(text)
 
 
 def _layers(text: str) -> list[int]:

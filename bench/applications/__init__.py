@@ -1,0 +1,1 @@
+"""The applications on real data, beside what people would use instead."""

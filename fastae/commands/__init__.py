@@ -1,0 +1,8 @@
+"""The applications' commands: a module each, whose ``add`` puts a parser beside the others.
+
+A module imports its application, and what else takes long, only when it runs.
+"""
+
+from types import ModuleType
+
+APPLICATIONS: tuple[ModuleType, ...] = ()
