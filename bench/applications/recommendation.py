@@ -1,24 +1,24 @@
 """Recommendations on MovieLens-100K (Harper and Konstan, *ACM TiiS* 5, 2015), and memory on a large matrix.
 
-Ratings, as by ``pip install --no-deps recbole==1.2.1``, whose package has them; they may not be redistributed.
+Ratings are those of ``pip install --no-deps recbole==1.2.1``; they may not be redistributed.
 
-RMSE: the canonical split u1, whose test is the first 20,000 rows. The blend is of three AutoRecs of items and one of users, with
-equal weights.
+RMSE: the canonical split u1, whose test is the first 20,000 rows. The blend is of three AutoRecs of items and one of users, all
+weights equal.
 
-nDCG@10: three quarters of each user's ratings to learn from, the rest to find, all positive; the protocol of the table in
-github.com/recommenders-team/recommenders (BiVAE 0.475). Means of three splits. The blend is of EASE and a Mult-DAE of items, with
-equal weights.
+nDCG@10: three quarters of each user's ratings to learn from, the rest to find, all positive, the protocol of the table in
+github.com/recommenders-team/recommenders (BiVAE 0.475). Means of five splits, whose deviation is 0.005, much of it the same for
+all. The blend is of EASE and a Mult-DAE of items, both weights equal.
 
-Hyperparameters are the classes' defaults. They were chosen by ratings held back from those to learn from, of u1 and of the first
-split; no test set was looked at:
+Hyperparameters are the classes' defaults. They were chosen by ratings held back from those to learn from, of u1 and of the
+split of seed 0 (of which the other splits' tests have a part):
 
 - AutoRec: 300 sigmoids, 30 % masked, offset 1, damping 5, Adam 1e-3 to 0 along a cosine, weight decay 1e-3, batches of 64, 50
   epochs; l2 of a user's ridge regression 60.
 - EASE: l2 500. Mult-DAE: 200 tanh, dropout 0.7, Adam 1e-3 to 0, batches of 100, 60 epochs; l2 of items' 20. Mult-VAE: 200,
   dropout 0.5, beta 0.5.
 
-Memory: one epoch of an AutoRec of users, 32 wide, on 20 million ratings of 1 million users and 20,000 items, in a process of its
-own: peak of all that is resident, the ratings (161 MB) and the interpreter among it.
+Memory: one epoch of an AutoRec of users, 32 wide, on 20 million ratings of 1 million users and 20,000 items, in a process of
+its own: the peak of all that is resident, with the ratings (161 MB) and the interpreter.
 """
 
 import importlib.util
@@ -30,9 +30,11 @@ import numpy as np
 from scipy import sparse
 
 import fastae
-from fastae.recommendation import EASE, AutoRec, Blend, MultDAE, MultVAE, evaluate, read_ratings, rmse, split
+from fastae.recommendation import EASE, AutoRec, Blend, MultDAE, MultVAE, evaluate, ndcg, read_ratings, rmse, split
 
 from .bars import Bar
+
+SPLITS = 5
 
 
 def bars(seed):
@@ -87,7 +89,7 @@ def ranking(seed):
     users, items, _ = movielens()
     ratings = sparse.csr_array((np.ones(100_000), (users, items)), (943, 1682))
     found = {}
-    for number in range(seed, seed + 3):
+    for number in range(seed, seed + SPLITS):
         kept, held_out = split(ratings, 0.25, number)
         blend = Blend([EASE(), MultDAE("item", seed=number)]).fit(kept)
         fitted = {
@@ -96,13 +98,15 @@ def ranking(seed):
             "Mult-DAE of items": blend.parts[1],
             "Mult-DAE": MultDAE(seed=number).fit(kept),
             "Mult-VAE": MultVAE(seed=number).fit(kept),
-            "most popular": EASE(l2=1e12).fit(kept),
         }
         for name, recommender in fitted.items():
             found.setdefault(name, []).append(evaluate(recommender, kept, held_out)["ndcg"])
+        unseen = kept.sum(axis=0) - 1e9 * (kept.toarray() > 0)
+        popular = np.argsort(-unseen, axis=1, kind="stable")[:, :10]
+        found.setdefault("most popular", []).append(ndcg(popular, held_out))
     means = {name: float(np.mean(values)) for name, values in found.items()}
-    value = means.pop("blend")
-    return Bar("MovieLens-100K, 75/25: nDCG@10 of EASE and a Mult-DAE of items", value, 0.483, means, digits=4)
+    what = f"MovieLens-100K, {SPLITS} splits 75/25: nDCG@10 of EASE and a Mult-DAE of items"
+    return Bar(what, means.pop("blend"), 0.483, means, digits=4)
 
 
 def memory(seed):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def _method(options: argparse.Namespace) -> Any:
     from ..recommendation import EASE, AutoRec, Blend, MultDAE, MultVAE
 
     seed = options.seed
-    made = {
+    made: dict[str, Callable[[], Any]] = {
         "blend": lambda: Blend([EASE(), MultDAE("item", seed=seed)]),
         "ease": EASE,
         "mult-dae": lambda: MultDAE(seed=seed),

@@ -31,9 +31,9 @@ class AutoRec(Recommender):
     network what was rated, beside how: SVD++'s implicit feedback (Koren, KDD 2008). In training, a part ``level`` of x is
     hidden.
 
-    With ``by="item"``, f has one hidden layer; its codes h_i stay and its decoder goes. A row of it would be a user's linear model
-    of z by h, and is computed by ridge regression for whoever's ratings are given: w_u minimises the sum of (w_u h_i - z_ui)^2
-    over what u rated, + l2 ||w_u||^2. So both kinds predict for new users.
+    With ``by="item"``, f has one hidden layer; its codes h_i stay and its decoder goes. A row of that would be a user's linear
+    model of z by h, and is computed by ridge regression for whoever's ratings are given: w_u minimises the sum of
+    (w_u h_i - z_ui)^2 over what u rated, + l2 ||w_u||^2. So both kinds predict for new users.
 
     Parameters
     ----------

@@ -61,9 +61,9 @@ class Blend(Recommender):
     def _contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
         parts = [part._contents() for part in self.parts] if self.n_items else []
         arrays, config = super()._contents()
-        for number, (own, described) in enumerate(parts):
+        for number, (own, _) in enumerate(parts):
             arrays |= {f"{number}.{name}": array for name, array in own.items()}
-            config["settings"]["parts"][number] = described
+        config["settings"]["parts"] = [described for _, described in parts]
         return arrays, config
 
     @classmethod
