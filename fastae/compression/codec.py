@@ -89,8 +89,8 @@ class Codec:
     ) -> Self:
         """Learn a codec from images.
 
-        An autoencoder with noise on its code is trained; the codes are quantised, in steps in proportion to the noise of each, so
-        that the rate is met; its decoder is then trained on the quantised codes.
+        An autoencoder is trained with noise on its code; the code is quantised, in steps in proportion to the noise that each
+        feature bore, so that the rate is met; the decoder is then trained on quantised codes.
 
         Parameters
         ----------
@@ -103,8 +103,8 @@ class Codec:
         n_codes : int, optional
             Features of the code. Default: half as many as the principal components that a code of this rate would use.
         sigma : float, optional
-            Of the loss |x - x_hat|^2 / (2 sigma^2) + nats. Default: 0.75 of the noise of each of those components. Both by reverse water-filling
-            (Cover and Thomas, "Elements of information theory", section 10.3.3).
+            Of the loss |x - x_hat|^2 / (2 sigma^2) + nats. Default: 0.75 of the noise that each of those components bears. Both
+            are by reverse water-filling (Cover and Thomas, "Elements of information theory", section 10.3.3).
         epochs, refine : int, optional
             Of the whole, and then of the decoder alone. Default: about 2 million samples, from 12 to 300 epochs; a fifth of
             those.
