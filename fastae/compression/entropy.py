@@ -30,8 +30,10 @@ class Table(NamedTuple):
 
 
 def tabulate(values: Array, seen: int = 0) -> Table:
-    """The table of some integers, each of their range counted ``seen`` times more than it occurs."""
-    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    """The table of some integers, each of their range counted ``seen`` times more than it occurs; of none, any."""
+    if not values.size:
+        return Table(0, (1, 1))
+    low, high = int(values.min()), int(values.max())
     counts = np.bincount(values.astype(np.int64) - low, minlength=max(high - low + 1, 2)) + seen
     return Table(low, tuple(counts.tolist()))
 

@@ -71,8 +71,8 @@ def learn(
     sigma = max(0.75 * noise, 0.5 / 255) if sigma is None else sigma  # 0.75: an autoencoder's code tells more than PCA's
     k = min(-(-components // 16) * 8, x.shape[1]) if n_codes is None else n_codes
     noisy = _NoisyCode([x.shape[1], *hidden, k], sigma, rng)
-    schedule = Cosine(minimum=0.02 * lr)
-    trainer = Trainer(noisy, Adam(lr), batch_size=min(batch_size, len(x)), seed=rng, n_threads=n_threads, schedule=schedule)
+    optimizer, schedule = Adam(lr), Cosine(minimum=0.02 * lr)
+    trainer = Trainer(noisy, optimizer, batch_size=min(batch_size, len(x)), seed=rng, n_threads=n_threads, schedule=schedule)
     trainer.fit(centred, x, epochs=epochs, progress=progress)
     first, last = noisy.encoder[0], noisy.encoder[-1]
     assert first.bias is not None
@@ -117,8 +117,8 @@ def quantise(
     decoder = Layers(entry, *map(layer_of, model.decoder.layers[1:]))
     codes = np.ascontiguousarray(codes[:, used])
     if epochs:
-        schedule, size = Cosine(minimum=0.02 * lr), min(batch_size, cut)
-        trainer = Trainer(decoder, Adam(lr), "mse", size, rng, n_threads, schedule=schedule)
+        optimizer, schedule = Adam(lr), Cosine(minimum=0.02 * lr)
+        trainer = Trainer(decoder, optimizer, "mse", min(batch_size, cut), rng, n_threads, schedule=schedule)
         trainer.fit(codes[:cut], x[:cut], epochs=epochs, progress=progress)
     return Autoencoder(encoder=encoder, decoder=decoder), [entropy.tabulate(column, seen=1) for column in codes.T]
 
@@ -136,7 +136,8 @@ def water_filling(variances: Array, bits: float) -> tuple[float, int]:
 
 
 def _factor(shown: Array, held: Array, bits: float) -> float:
-    """The step at which rows of held take so many bits, or at least 1e-3."""
+    """The step at which rows of held take so many bits, or at least 1e-3; of many rows, a part tells it."""
+    shown, held = shown[:: max(len(shown) // 10000, 1)], held[:: max(len(held) // 5000, 1)]
     low, high = 1e-3, max(float(np.abs(shown).max()), 1.0)
     for _ in range(20):
         step = math.sqrt(low * high)
