@@ -9,7 +9,7 @@ import time
 
 import fastae
 
-NAMES = ()
+NAMES = ("compression",)
 
 
 def main():
