@@ -54,7 +54,8 @@ def compress(options: argparse.Namespace) -> None:
     if options.train:
         codec = Codec.fit(x, **given, progress=True)
         codec.save(options.codec)
-        print(f"wrote {options.codec}: {codec.model!r}"[:80] + f"..., {options.codec.stat().st_size:,} bytes")
+        widths = "-".join(str(n) for n in (codec.model.n_in, *(layer.n_out for layer in codec.model.layers)))
+        print(f"wrote {options.codec}: {widths}, {options.codec.stat().st_size:,} bytes")
     else:
         codec = Codec.load(options.codec)
     start = time.perf_counter()

@@ -22,7 +22,7 @@ from . import bounded, container, entropy, learning
 from .entropy import Table
 
 _SETTINGS = "fastae.compression"  # of a codec's file: a key of its metadata
-_BLOCK = 2048  # samples whose pixels stay in the cache on their way to bytes
+_BLOCK = 512  # samples whose pixels stay in the cache on their way to bytes
 
 
 class Codec:
@@ -241,7 +241,7 @@ class Codec:
             data is something else: not such a file, cut short, damaged, of another version or another codec.
         """
         file = container.read(data, self.digest)
-        symbols = entropy.decode(file.codes, [file.samples] * len(self.tables), self.tables)
+        symbols = np.stack(entropy.decode(file.codes, [file.samples] * len(self.tables), self.tables))
         reconstruction = self._pixels(symbols, n_threads, exact=file.max_error >= 0)
         if file.max_error < 0:
             return reconstruction
@@ -249,8 +249,8 @@ class Codec:
             raise ValueError("data has a max_error, and this machine's arithmetic rounds otherwise than that where it was made")
         return bounded.decode(reconstruction, file.max_error, file.tables, file.pixels)
 
-    def _quantise(self, x: Array, n_threads: int | None) -> list[Array]:
-        """Each feature of the codes as int32, counted from its table's low on."""
+    def _quantise(self, x: Array, n_threads: int | None) -> Array:
+        """Codes (features, samples) of int32, each feature counted from its table's low on."""
         symbols = np.empty((len(self.tables), len(x)), np.int32)
         for start in range(0, len(x), _BLOCK):
             codes = self.model.encode(x[start : start + _BLOCK], n_threads=n_threads)
@@ -258,24 +258,25 @@ class Codec:
             np.clip(codes, self._low, self._high, out=codes)
             codes -= self._low
             symbols[:, start : start + _BLOCK] = codes.T
-        return list(symbols)
+        return symbols
 
-    def _pixels(self, symbols: list[Array], n_threads: int | None, exact: bool) -> Array:
+    def _pixels(self, symbols: Array, n_threads: int | None, exact: bool) -> Array:
         """Bytes (samples, features) of codes. ``exact``: computed in float64, so that rounding is the same on all machines."""
-        n = len(symbols[0])
-        decoder = self.model.decoder if not exact else self._in_float64()
-        x = np.empty((n, self.model.n_out), np.uint8)
-        y = np.empty((min(n, _BLOCK), self.model.n_out), decoder.dtype)
+        n = symbols.shape[1]
+        decoder = self._in_float64() if exact else self.model.decoder
+        codes, y = (np.empty((min(n, _BLOCK), width), decoder.dtype) for width in (len(symbols), decoder.n_out))
+        x = np.empty((n, decoder.n_out), np.uint8)
         for start in range(0, n, _BLOCK):
-            codes = np.stack(
-                [column[start : start + _BLOCK] for column in symbols], axis=1, dtype=decoder.dtype, casting="unsafe"
-            )
-            codes += self._low
-            part = decoder.infer(codes, "codes", y[: len(codes)], n_threads)
-            part *= 255
-            np.clip(part, 0, 255, out=part)
-            part += 0.5
-            np.copyto(x[start : start + _BLOCK], part, casting="unsafe")  # downwards
+            part = symbols[:, start : start + _BLOCK].T
+            z = codes[: len(part)]
+            np.copyto(z, part, casting="unsafe")
+            z += self._low
+            pixels = decoder.infer(z, "codes", y[: len(z)], n_threads)
+            pixels *= 255
+            if decoder[-1].activation != "sigmoid":
+                np.clip(pixels, 0, 255, out=pixels)
+            pixels += 0.5
+            np.copyto(x[start : start + _BLOCK], pixels, casting="unsafe")  # downwards
         return x
 
     def _in_float64(self) -> Layers:

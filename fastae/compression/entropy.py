@@ -51,7 +51,7 @@ def _models(tables: Sequence[Table]) -> list[Any]:
     return [categorical(np.asarray(table.counts, np.float64), perfect=False) for table in tables]
 
 
-def encode(columns: Sequence[Array], tables: Sequence[Table]) -> bytes:
+def encode(columns: Sequence[Array] | Array, tables: Sequence[Table]) -> bytes:
     """Bytes of arrays (n,) of int32, each counted from its table's ``low`` on, as little-endian words of 32 bits."""
     coder = _stream().stack.AnsCoder()
     for column, model in zip(reversed(columns), reversed(_models(tables)), strict=True):  # a stack: the last comes out first
