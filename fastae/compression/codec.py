@@ -318,7 +318,7 @@ class Codec:
 def images(x: Any, argument: str = "x", width: int | None = None) -> Array:
     """Samples (samples, width) as bytes: uint8 as they are, floats from 0 to 1 rounded to 1/255."""
     if width is None:
-        shape = getattr(x, "shape", ())
+        shape: tuple[int, ...] = getattr(x, "shape", ())
         width = shape[1] if len(shape) == 2 else 1
     x = _check.samples(x, argument, width)
     if x.dtype == np.uint8:
