@@ -64,7 +64,10 @@ __all__ = [
     "show_versions",
 ]
 
-_APPLICATIONS: tuple[str, ...] = ("recommendation",)  # modules that are imported where they are used
+_APPLICATIONS: tuple[str, ...] = (
+    "compression",
+    "recommendation",
+)  # modules that are imported where they are used
 
 
 def __getattr__(name: str) -> _Any:

@@ -9,7 +9,10 @@ import time
 
 import fastae
 
-NAMES = ("recommendation",)
+NAMES = (
+    "compression",
+    "recommendation",
+)
 
 
 def main():

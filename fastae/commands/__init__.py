@@ -5,6 +5,9 @@ A module imports its application, and what else takes long, only when it runs.
 
 from types import ModuleType
 
-from . import recommendation
+from . import compression, recommendation
 
-APPLICATIONS: tuple[ModuleType, ...] = (recommendation,)
+APPLICATIONS: tuple[ModuleType, ...] = (
+    compression,
+    recommendation,
+)
