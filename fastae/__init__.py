@@ -64,7 +64,7 @@ __all__ = [
     "show_versions",
 ]
 
-_APPLICATIONS: tuple[str, ...] = ()  # modules that are imported where they are used
+_APPLICATIONS: tuple[str, ...] = ("anomaly", "imputation")  # modules that are imported where they are used
 
 
 def __getattr__(name: str) -> _Any:

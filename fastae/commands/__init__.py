@@ -5,4 +5,6 @@ A module imports its application, and what else takes long, only when it runs.
 
 from types import ModuleType
 
-APPLICATIONS: tuple[ModuleType, ...] = ()
+from . import anomaly, imputation
+
+APPLICATIONS: tuple[ModuleType, ...] = (anomaly, imputation)
