@@ -124,7 +124,9 @@ def _csv(path: Path, missing: bool = False) -> Array:
         number = _number if missing else None
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # NumPy only warns of a file without numbers
-            x: Array = np.loadtxt(path, delimiter=",", ndmin=2, skiprows=skip, encoding="utf-8-sig", comments=None, converters=number)
+            x: Array = np.loadtxt(
+                path, delimiter=",", ndmin=2, skiprows=skip, encoding="utf-8-sig", comments=None, converters=number
+            )
     except (ValueError, UserWarning) as error:
         raise ValueError(f"{path} is not a table of numbers between commas: {error}") from error
     return x

@@ -9,7 +9,7 @@ import time
 
 import fastae
 
-NAMES = ()
+NAMES = ("anomaly", "imputation")
 
 
 def main():
