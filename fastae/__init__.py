@@ -65,7 +65,9 @@ __all__ = [
 ]
 
 _APPLICATIONS: tuple[str, ...] = (
+    "anomaly",
     "compression",
+    "imputation",
     "recommendation",
 )  # modules that are imported where they are used
 

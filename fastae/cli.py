@@ -11,7 +11,7 @@ import numpy as np
 
 from . import __version__, benchmark, settings, train_command
 from ._kernels.names import ACTIVATIONS, LOSSES
-from .commands import APPLICATIONS, arguments
+from .commands import APPLICATIONS, anomaly, arguments
 from .files import READABLE, file_stem, read_samples, write_matrix
 from .history import DivergenceError
 from .persistence import load
@@ -69,10 +69,10 @@ def _parser() -> argparse.ArgumentParser:
         ("encode", "codes of samples", "samples"),
         ("decode", "samples from codes", "codes"),
         ("reconstruct", "reconstructions of samples", "samples"),
-        ("score", "mean squared error of each sample's reconstruction", "samples"),
+        ("score", "mean squared error of each sample's reconstruction, or a detector's scores", "samples"),
     ):
         command = commands.add_parser(name, help=what)
-        command.add_argument("model", type=Path, help="a model file")
+        command.add_argument("model", type=Path, help="a model file" + (", or a detector's" if name == "score" else ""))
         command.add_argument("data", help=f"{source}: {READABLE}" + ("" if name == "decode" else ", or the word digits"))
         command.add_argument("--output", type=Path, metavar="FILE", help=f".npy, .npz or .csv; default NAME-{name}.npy")
         arguments.machine(command)
@@ -126,7 +126,9 @@ def apply(options: argparse.Namespace) -> None:
     model = load(options.model)
     x, _ = read_samples(options.data)
     output = options.output or Path(f"{file_stem(options.data)}-{options.command}.npy")
-    if options.command == "score":
+    if options.command == "score" and (detector := anomaly.detector(options.model)) is not None:
+        result = anomaly.report(detector, x)
+    elif options.command == "score":
         result = model.reconstruction_error(x)
         worst = int(np.argmax(result))
         print(f"mean {result.mean():.6f}, median {np.median(result):.6f}, largest {result[worst]:.6f} (row {worst})")

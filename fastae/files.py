@@ -15,11 +15,14 @@ from .datasets import load_digits, load_idx
 from .persistence import write_atomically
 
 READABLE = ".npy, .npz, .csv or idx (gzipped or not)"
+_MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # cells of a .csv in which there is no number, in small letters
 _NAMES = ("x", "X", "data", "images")  # of the array that is meant, in an .npz of several
 
 
-def read_matrix(path: str | os.PathLike[str]) -> Array:
+def read_matrix(path: str | os.PathLike[str], missing: bool = False) -> Array:
     """Samples from a file, (samples, features); images of more dimensions are flattened.
+
+    Where cells of a .csv may be missing, NaN stands for those that are empty or hold NA, N/A, null, none or ?.
 
     Raises
     ------
@@ -37,7 +40,7 @@ def read_matrix(path: str | os.PathLike[str]) -> Array:
     elif suffix == ".npz":
         x = _npz(path)
     elif suffix == ".csv":
-        x = _csv(path)
+        x = _csv(path, missing)
     elif suffix in ("", ".gz") or "idx" in path.name:
         x = load_idx(path)
     else:
@@ -102,17 +105,35 @@ def _reason(error: Exception) -> str:
     return "" if "pickle" in str(error) else f": {error}"
 
 
-def _csv(path: Path) -> Array:
+def csv_with(path: str | os.PathLike[str], x: Array, at: Array) -> str:
+    """The text of a .csv file with numbers of x (rows, columns) in the cells where ``at`` is True, all others as they are."""
+    lines = Path(path).read_text("utf-8-sig").splitlines()
+    rows = iter(zip(x, at, strict=True))
+    for number, line in enumerate(lines):
+        if line.strip() and not (number == 0 and _is_header(line)):
+            cells = zip(line.split(","), *next(rows), strict=True)
+            lines[number] = ",".join(f"{value:.9g}" if here else cell for cell, value, here in cells)
+    return "\n".join([*lines, ""])
+
+
+def _csv(path: Path, missing: bool = False) -> Array:
     """Numbers between commas; a first line in which nothing is a number holds the names of the columns."""
     try:
         with open(path, encoding="utf-8-sig") as file:
             skip = int(_is_header(file.readline()))
+        number = _number if missing else None
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # NumPy only warns of a file without numbers
-            x: Array = np.loadtxt(path, delimiter=",", ndmin=2, skiprows=skip, encoding="utf-8-sig", comments=None)
+            x: Array = np.loadtxt(
+                path, delimiter=",", ndmin=2, skiprows=skip, encoding="utf-8-sig", comments=None, converters=number
+            )
     except (ValueError, UserWarning) as error:
         raise ValueError(f"{path} is not a table of numbers between commas: {error}") from error
     return x
+
+
+def _number(cell: str) -> float:
+    return np.nan if cell.strip().lower() in _MISSING else float(cell)
 
 
 def _is_header(line: str) -> bool:
@@ -123,4 +144,6 @@ def _is_header(line: str) -> bool:
             return False
         return True
 
-    return bool(line.strip()) and not any(map(number, line.split(",")))
+    cells = line.split(",")
+    named = any(cell.strip().lower() not in _MISSING for cell in cells)
+    return named and not any(map(number, cells))

@@ -10,7 +10,9 @@ import time
 import fastae
 
 NAMES = (
+    "anomaly",
     "compression",
+    "imputation",
     "recommendation",
 )
 

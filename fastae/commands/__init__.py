@@ -5,9 +5,11 @@ A module imports its application, and what else takes long, only when it runs.
 
 from types import ModuleType
 
-from . import compression, recommendation
+from . import anomaly, compression, imputation, recommendation
 
 APPLICATIONS: tuple[ModuleType, ...] = (
+    anomaly,
     compression,
+    imputation,
     recommendation,
 )

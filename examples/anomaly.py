@@ -1,0 +1,24 @@
+"""Learn what handwritten digits are like, then find the ones that lie on their side."""
+
+import numpy as np
+
+import fastae
+from fastae.anomaly import AnomalyDetector
+
+digits, _ = fastae.datasets.load_digits()
+train, normal, turned = digits[:1400], digits[1400:1600], digits[1600:]
+turned = np.rot90(turned.reshape(-1, 8, 8), axes=(1, 2)).reshape(-1, 64)
+
+detector = AnomalyDetector(contamination=0.02, seed=0).fit(train)
+scores, others = detector.score(turned), detector.score(normal)
+area = np.mean(scores[:, None] > others)
+print(f"area under the ROC curve {area:.3f}")
+print(
+    f"beyond the threshold: {detector.predict(turned).mean():.0%} of turned digits, "
+    f"{detector.predict(normal).mean():.0%} of others"
+)
+
+worst = scores.argmax()
+errors = detector.feature_error(turned[worst : worst + 1])[0]
+print(f"the highest score, {scores[worst]:.1f}, comes most of all from pixels {', '.join(map(str, errors.argsort()[:-4:-1]))}")
+assert area > 0.9
