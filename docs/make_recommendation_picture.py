@@ -50,6 +50,8 @@ def error_by_ratings(axis):
         squares = (y - values[test]) ** 2
         axis.plot(middle, [np.sqrt(squares[part == k].mean()) for k in range(7)], "o-", label=name, color=colour, markersize=4)
     axis.set(title="RMSE on u1", xlabel="ratings known of the user", xscale="log")
+    axis.set_xticks([20, 50, 100, 200], labels=[20, 50, 100, 200])
+    axis.minorticks_off()
     axis.legend(fontsize=8)
 
 

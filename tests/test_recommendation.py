@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -599,6 +600,14 @@ def test_command_refuses(file, capsys, arguments, says):
     assert err.startswith("fastae recommend: ")
     assert says in err
     assert not list(Path().glob("*recommend.csv"))
+
+
+def test_missing_scipy_is_said(file, capsys, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("fastae.recommendation")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(fastae, "recommendation")
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    assert "pip install 'fastae[recommendation]'" in _run(capsys, file, code=2).err
 
 
 # ---- real ratings

@@ -9,8 +9,8 @@ nDCG@10: three quarters of each user's ratings to learn from, the rest to find, 
 github.com/recommenders-team/recommenders (BiVAE 0.475). Means of five splits, whose deviation is 0.005, much of it the same for
 all. The blend is of EASE and a Mult-DAE of items, both weights equal.
 
-Hyperparameters are the classes' defaults. They were chosen by ratings held back from those to learn from, of u1 and of the
-split of seed 0 (of which the other splits' tests have a part):
+Hyperparameters are the classes' defaults. Those of AutoRec were chosen by ratings held back from u1's training part; those for
+ranking, from the training parts of other random splits of the same data, which overlap these tests: docs/recommendation.md.
 
 - AutoRec: 300 sigmoids, 30 % masked, offset 1, damping 5, Adam 1e-3 to 0 along a cosine, weight decay 1e-3, batches of 64, 50
   epochs; l2 of a user's ridge regression 60.
