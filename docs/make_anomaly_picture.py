@@ -1,4 +1,4 @@
-"""Draw docs/images/anomaly.png: ``python docs/make_anomaly_picture.py``. Scores in a plane; digits that are unlike the others."""
+"""Draw docs/images/anomaly.png: ``python docs/make_anomaly_picture.py``. Scores in a plane; digits unlike the others."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Draw docs/images/imputation.png: ``python docs/make_imputation_picture.py``. Digits of which half of the pixels are missing."""
+"""Draw docs/images/imputation.png: ``python docs/make_imputation_picture.py``. Digits of which half is missing."""
 
 from pathlib import Path
 

@@ -31,9 +31,9 @@ _BATCH_SIZE = 128
 class Imputer:
     """Fills in what is missing, which is NaN, from a table of numbers.
 
-    Columns are standardised. A masked autoencoder (after AutoRec: Sedhain, Menon, Sanner, Xie, WWW 2015) learns to give all that
-    is known of a row from one of which a further fifth is hidden; what is missing adds nothing to the loss. ``transform`` puts
-    its reconstruction where NaN is::
+    Columns are standardised. A masked autoencoder (after AutoRec: Sedhain, Menon, Sanner, Xie, WWW 2015) learns to give all
+    that is known of a row from one of which a further fifth is hidden; what is missing adds nothing to the loss.
+    ``transform`` puts its reconstruction where NaN is::
 
         filled = mean + scale r(z_0),   z = (x - mean) / scale,   z_0 = z with 0 for NaN
 
