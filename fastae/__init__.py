@@ -64,7 +64,12 @@ __all__ = [
     "show_versions",
 ]
 
-_APPLICATIONS: tuple[str, ...] = ("anomaly", "imputation")  # modules that are imported where they are used
+_APPLICATIONS: tuple[str, ...] = (
+    "anomaly",
+    "compression",
+    "imputation",
+    "recommendation",
+)  # modules that are imported where they are used
 
 
 def __getattr__(name: str) -> _Any:

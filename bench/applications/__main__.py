@@ -9,7 +9,12 @@ import time
 
 import fastae
 
-NAMES = ("anomaly", "imputation")
+NAMES = (
+    "anomaly",
+    "compression",
+    "imputation",
+    "recommendation",
+)
 
 
 def main():

@@ -2,7 +2,8 @@
 stay, trained on MNIST without labels; a logistic regression on the code (the alpha k largest stay); error on the 10,000
 test images. C is chosen on the last 10,000 training images.
 
-Against units that never win, they lower k from a high number; here each unit begins as an image of its own."""
+Against units that never win, they lower k from a high number; here each unit begins as an image of its own. SGD with
+momentum, as theirs: Adam's codes are less fit for classifying."""
 
 import time
 
@@ -14,15 +15,24 @@ from .classifier import error_of
 from .data import begin_as_images, mnist
 
 PUBLISHED, BAR, UNIT, LOW = "1.35 % (k = 25)", 1.35, "% wrong", True
-SETTINGS = {"width": 1000, "k": 25, "alpha": 3.0, "norm": 0.3, "batch_size": 128, "epochs": 40, "max_lr": 1e-3}
+SETTINGS = {
+    "width": 1000,
+    "k": 25,
+    "alpha": 3.0,
+    "norm": 0.3,
+    "batch_size": 128,
+    "epochs": 60,
+    "max_lr": 25.0,
+    "momentum": 0.9,
+}
 
 
-def run(seed, width, k, alpha, norm, batch_size, epochs, max_lr):
+def run(seed, width, k, alpha, norm, batch_size, epochs, max_lr, momentum):
     x, labels, test, test_labels = mnist()
     model = fastae.KSparseAutoencoder([784, width], k, output_activation="identity", seed=seed)
     begin_as_images(model, x, norm, seed)
     schedule = fastae.schedules.OneCycle(max_lr=max_lr, cycle_momentum=False)
-    trainer = fastae.Trainer(model, fastae.Adam(), "mse", batch_size, seed=seed, schedule=schedule)
+    trainer = fastae.Trainer(model, fastae.SGD(max_lr, momentum), "mse", batch_size, seed=seed, schedule=schedule)
     start = time.perf_counter()
     trainer.fit(x, epochs=epochs)
     seconds = time.perf_counter() - start

@@ -1,7 +1,7 @@
 """A variational autoencoder of Burda, Grosse, Salakhutdinov, "Importance weighted autoencoders", ICLR 2016, table 1, k = 1:
 784-200-200-50, on MNIST whose pixels are drawn anew in each step (dynamic binarisation), 60,000 images; negative
 log-likelihood of the 10,000 test images by 5,000 importance samples. They had tanh, and trained 3,280 epochs with batches
-of 20; silu learns far faster, and better."""
+of 20; silu learns far faster, and better: the bar is 88.0 within 15 minutes, and 86.8 at any length."""
 
 import time
 
@@ -11,18 +11,17 @@ import fastae
 
 from .data import mnist
 
-PUBLISHED, BAR, UNIT, LOW = "86.76 nats", 88.0, "nats", True
+PUBLISHED, BAR, UNIT, LOW = "86.76 nats", 86.8, "nats", True
 SETTINGS = {
     "sizes": [784, 200, 200, 50],
     "activation": "silu",
     "batch_size": 100,
     "epochs": 600,
-    "max_lr": 4e-3,
+    "max_lr": 2e-3,
     "anneal_epochs": 0,
     "importance_samples": 5000,
     "test_images": 10000,
 }
-LONG, LONG_BAR = {"epochs": 2500}, 86.8
 
 
 def run(seed, sizes, activation, batch_size, epochs, max_lr, anneal_epochs, importance_samples, test_images):

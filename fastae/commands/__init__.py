@@ -5,6 +5,11 @@ A module imports its application, and what else takes long, only when it runs.
 
 from types import ModuleType
 
-from . import anomaly, imputation
+from . import anomaly, compression, imputation, recommendation
 
-APPLICATIONS: tuple[ModuleType, ...] = (anomaly, imputation)
+APPLICATIONS: tuple[ModuleType, ...] = (
+    anomaly,
+    compression,
+    imputation,
+    recommendation,
+)
