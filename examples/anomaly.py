@@ -13,10 +13,8 @@ detector = AnomalyDetector(contamination=0.02, seed=0).fit(train)
 scores, others = detector.score(turned), detector.score(normal)
 area = np.mean(scores[:, None] > others)
 print(f"area under the ROC curve {area:.3f}")
-print(
-    f"beyond the threshold: {detector.predict(turned).mean():.0%} of turned digits, "
-    f"{detector.predict(normal).mean():.0%} of others"
-)
+parts = [detector.predict(x).mean() for x in (turned, normal)]
+print(f"beyond the threshold: {parts[0]:.0%} of the turned digits, {parts[1]:.0%} of the others")
 
 worst = scores.argmax()
 errors = detector.feature_error(turned[worst : worst + 1])[0]
