@@ -1,10 +1,4 @@
-<<<<<<< HEAD
 """Draw docs/images/anomaly.png: ``python docs/make_anomaly_picture.py``. Scores in a plane; digits unlike the others."""
-=======
-"""Draw docs/images/anomaly.png: ``python docs/make_anomaly_picture.py``.
-
-Scores in a plane; digits that are unlike the others."""
->>>>>>> ecfb988309f647482b8ba7c2e91d05905ee23e7e
 
 from pathlib import Path
 

@@ -1,10 +1,4 @@
-<<<<<<< HEAD
 """Draw docs/images/imputation.png: ``python docs/make_imputation_picture.py``. Digits of which half is missing."""
-=======
-"""Draw docs/images/imputation.png: ``python docs/make_imputation_picture.py``.
-
-Digits of which half of the pixels are missing."""
->>>>>>> ecfb988309f647482b8ba7c2e91d05905ee23e7e
 
 from pathlib import Path
 
