@@ -55,7 +55,9 @@ def test_backpropagation_example_fails_on_a_wrong_number(tmp_path):
         run(["wrong.py"], tmp_path)
 
 
-@pytest.mark.parametrize("name", ["compression.md", "linear.md", "models.md", "recommendation.md", "training.md"])
+@pytest.mark.parametrize(
+    "name", ["anomaly.md", "compression.md", "imputation.md", "linear.md", "models.md", "recommendation.md", "training.md"]
+)
 def test_document(tmp_path, name):
     path = ROOT / "docs" / name
     if not path.exists():
