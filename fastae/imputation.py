@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from . import _check, tables
 from ._check import Array
-from .layers import generator
+from .layers import Linear, Sequential, generator
 from .models import MaskedAutoencoder
 from .optim import AdamW
 from .schedules import Cosine
@@ -21,25 +22,28 @@ from .trainer import Trainer
 KEY = "fastae.imputation"  # of an imputer's settings in its file
 
 # The rule, the same for all tables: docs/imputation.md says why.
-_HIDDEN = [256, 256]
-_MASKED = 0.2  # of what is there, in a step
-_LEARNING_RATE, _WEIGHT_DECAY = 2e-3, 0.3
-_STEPS = 12000
+_WIDTH = 256  # of each of five hidden layers
+_HIDDEN = 0.2  # of what is there, in a step
+_LEARNING_RATE = 2e-3
+_DECAY, _LEAST_DECAY, _MOST_DECAY = 400, 0.05, 1.0  # weight decay: the first by the number of rows, between the others
+_STEPS, _ROUNDS = 12000, 20
 _BATCH_SIZE = 64
+_TOGETHER = 4096  # rows drawn at once
 
 
 class Imputer:
     """Fills in what is missing, which is NaN, from a table of numbers.
 
     Columns are standardised. A masked autoencoder (after AutoRec: Sedhain, Menon, Sanner, Xie, WWW 2015) learns to give all
-    that is known of a row from one of which a further fifth is hidden; what is missing adds nothing to the loss.
-    ``transform`` puts its reconstruction where NaN is::
+    that is known of a row from one of which a further fifth is hidden, and from which cells are there (as GAIN's networks:
+    Yoon, Jordon, van der Schaar, ICML 2018); what is missing adds nothing to the loss. ``transform`` puts its reconstruction
+    where NaN is::
 
-        filled = mean + scale r(z_0),   z = (x - mean) / scale,   z_0 = z with 0 for NaN
+        filled = mean + scale r(z_0, o),   z = (x - mean) / scale,   z_0 = z with 0 for NaN,   o = 0 for NaN, else 1
 
-    All tables have the same rule: layers D-256-256-256-D of ReLU; mean squared error; AdamW with a weight decay of 0.3 and a
-    learning rate that falls from 2e-3 to 0 by a cosine; about 12000 batches of 64 rows (of more than 768,000 rows, that many,
-    drawn by the seed).
+    All tables have the same rule: five hidden layers of 256 ReLU; mean squared error; 12000 batches of 64 rows, drawn with
+    replacement; AdamW with a weight decay of 400 / rows, at least 0.05 and at most 1, and a learning rate that falls from 2e-3
+    to 0 by a cosine.
 
     A constant column is filled with its constant. A column without any number is filled with 0, and a warning names it.
 
@@ -54,7 +58,7 @@ class Imputer:
     Attributes
     ----------
     model : MaskedAutoencoder
-        Of standardised columns.
+        From 2 D features, the D standardised columns and where they are observed, to D.
     columns : Columns
         Mean and scale of each column: ``columns.mean``, ``columns.scale``, (columns,).
 
@@ -118,23 +122,12 @@ class Imputer:
             named = ", ".join(map(str, empty[:10])) + (", ..." if len(empty) > 10 else "")
             warnings.warn(f"x has no number in columns {named} (from 0); they are filled with 0", stacklevel=2)
         columns = Columns.of(x)
-        learnt = x if len(x) <= _STEPS * _BATCH_SIZE else x[np.sort(rng.permutation(len(x))[: _STEPS * _BATCH_SIZE])]
-        learnt = learnt[~np.isnan(learnt).all(axis=1)]  # a row without a number tells nothing
-        model = MaskedAutoencoder(
-            [x.shape[1], *_HIDDEN],
-            noise="masking",
-            level=_MASKED,
-            activation="relu",
-            latent_activation="relu",
-            output_activation="identity",
-            seed=rng,
-            backend=self.backend,
-        )
-        batch_size = min(_BATCH_SIZE, len(learnt))
-        optimizer = AdamW(_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
-        trainer = Trainer(model, optimizer, "mse", batch_size, rng, self.n_threads, schedule=Cosine())
-        epochs = max(round(_STEPS * batch_size / len(learnt)), 1)
-        trainer.fit(columns.standardise(learnt).astype(np.float32), epochs=epochs, progress=progress)
+        model = _network(x.shape[1], rng, self.backend)
+        decay = min(max(_DECAY / len(x), _LEAST_DECAY), _MOST_DECAY)
+        optimizer = AdamW(_LEARNING_RATE, weight_decay=decay)
+        trainer = Trainer(model, optimizer, "mse", _BATCH_SIZE, rng, self.n_threads, schedule=Cosine())
+        batches = _batches(x, columns, rng)
+        trainer.fit(batches, epochs=_ROUNDS, steps_per_epoch=_STEPS // _ROUNDS, progress=progress)
         self._fitted = model, columns
         return self
 
@@ -157,8 +150,8 @@ class Imputer:
         filled = np.array(x, order="C")
         rows = np.flatnonzero(np.isnan(x).any(axis=1))
         if len(rows):
-            standard = columns.standardise(x[rows]).astype(np.float32)
-            likely = columns.restore(model.reconstruct(standard, n_threads=self.n_threads).astype(np.float64))
+            given = _given(columns.standardise(x[rows]))
+            likely = columns.restore(model.reconstruct(given, n_threads=self.n_threads).astype(np.float64))
             likely[:, columns.constant] = columns.mean[columns.constant]
             filled[rows] = np.where(np.isnan(x[rows]), likely, x[rows])
         return filled
@@ -186,6 +179,32 @@ class Imputer:
         model, columns, _ = tables.load(path, KEY, MaskedAutoencoder, backend)
         imputer._fitted = model, columns
         return imputer
+
+
+def _network(width: int, rng: np.random.Generator, backend: str | None) -> MaskedAutoencoder:
+    """From a row and where it is observed to the row."""
+
+    def layers(*widths: int, last: str = "relu") -> Sequential:
+        ends = ["relu"] * (len(widths) - 2) + [last]
+        pairs = zip(widths[:-1], widths[1:], ends, strict=True)
+        return Sequential(*(Linear(n_in, n_out, end, seed=rng, backend=backend) for n_in, n_out, end in pairs))
+
+    encoder = layers(2 * width, _WIDTH, _WIDTH, _WIDTH)
+    return MaskedAutoencoder(encoder=encoder, decoder=layers(_WIDTH, _WIDTH, _WIDTH, width, last="identity"))
+
+
+def _given(standard: Array, hidden: Any = False) -> Array:
+    """What the network is shown of standardised rows: (rows, 2 D) of float32, what is there and where that is."""
+    there = ~(np.isnan(standard) | hidden)
+    return np.hstack([np.where(there, standard, 0), there]).astype(np.float32)
+
+
+def _batches(x: Array, columns: Columns, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
+    """Without end: rows of which a part is hidden, and those rows."""
+    telling = np.flatnonzero(~np.isnan(x).all(axis=1))  # a row without a number tells nothing
+    while True:
+        rows = columns.standardise(x[rng.choice(telling, _TOGETHER)])
+        yield _given(rows, rng.random(rows.shape) < _HIDDEN), rows.astype(np.float32)
 
 
 def _floats(x: Array) -> Array:

@@ -106,8 +106,8 @@ def load(
         settings = json.loads(text)
         kinds = (np.float64, np.float64, np.bool_)
         columns = Columns(*(np.array(settings.pop(name), kind) for name, kind in zip(Columns._fields, kinds, strict=True)))
-        if any(column.shape != (model.n_in,) for column in columns):
-            raise ValueError(f"its columns are not {model.n_in}")
+        if any(column.shape != (model.n_out,) for column in columns):
+            raise ValueError(f"its columns are not {model.n_out}")
         if not np.isfinite(columns).all() or columns.scale.min() <= 0:
             raise ValueError("its means and scales are not finite, or scales not positive")
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -35,7 +35,8 @@ def test_fills_worked_out_anew(imputer):
     mean, scale, _ = imputer.columns
     for i, j in np.argwhere(np.isnan(x)):
         z = np.nan_to_num((x[i] - mean) / scale).astype(np.float32)
-        expected = 7.25 if j == 3 else mean[j] + scale[j] * imputer.model.reconstruct(z[None])[0, j]
+        shown = np.concatenate([z, ~np.isnan(x[i])])[None].astype(np.float32)
+        expected = 7.25 if j == 3 else mean[j] + scale[j] * imputer.model.reconstruct(shown)[0, j]
         assert filled[i, j] == pytest.approx(expected, rel=1e-4, abs=1e-4 * scale[j])
 
 
@@ -54,6 +55,16 @@ def test_it_finds_what_the_other_columns_tell(imputer):
         x[:, j] = np.nan
         error = (imputer.transform(x)[:, j] - whole[:, j]) / whole[:, j].std()
         assert np.sqrt(np.mean(error**2)) < 0.35
+
+
+def test_a_mean_that_is_there_is_not_one_that_is_missing(monkeypatch):
+    """b = a squared, of a = -1, 0, 1: it is 0 where a is its mean, and 2/3 where nothing is known."""
+    monkeypatch.setattr(imputation, "_STEPS", 1000)
+    a = np.random.default_rng(0).integers(-1, 2, (500, 1)).astype(float)
+    fitted = Imputer(seed=0).fit(np.hstack([a, a**2]))
+    mean = a.mean()
+    filled = fitted.transform([[mean, np.nan], [1.0, np.nan], [np.nan, np.nan]])[:, 1]
+    np.testing.assert_allclose(filled, [0, 1, np.mean(a**2)], atol=0.15)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
