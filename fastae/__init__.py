@@ -68,6 +68,7 @@ _APPLICATIONS: tuple[str, ...] = (
     "anomaly",
     "compression",
     "features",
+    "generation",
     "imputation",
     "recommendation",
 )  # modules that are imported where they are used
