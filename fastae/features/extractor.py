@@ -25,7 +25,7 @@ KEY = "fastae.features"  # of an extractor's settings in its file
 _HIDDEN = [512]
 _MASKED = 0.25  # of a row, in a step
 _LEARNING_RATE = 2e-3
-_STEPS = 8000
+_STEPS, _EPOCHS = 8000, 200  # the fewer
 _BATCH_SIZE = 128
 _PAIR = 0.25  # of the steps, for each pair of layers that is trained beforehand
 
@@ -42,8 +42,8 @@ class FeatureExtractor:
         code = f(z), moved and scaled so that each feature has mean 0 and standard deviation 1 over the rows learnt from
 
     All have the same rule: layers D-512-width-512-D, of ReLU, the code and the last linear; mean squared error; Adam, whose
-    learning rate falls from 2e-3 to 0 by a cosine; about 8000 batches of 128 rows (of more rows than that, as many, drawn by
-    the seed).
+    learning rate falls from 2e-3 to 0 by a cosine; about 8000 batches of 128 rows, at most 200 epochs (of more rows than
+    that, as many, drawn by the seed).
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ class FeatureExtractor:
             backend=self.backend,
         )
         batch_size = min(_BATCH_SIZE, n)
-        epochs = max(round(_STEPS * batch_size / n), 1)
+        epochs = min(max(round(_STEPS * batch_size / n), 1), _EPOCHS)
         if self.layerwise:
             pretrain(
                 model,
