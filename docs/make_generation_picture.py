@@ -16,12 +16,12 @@ PATH = Path(__file__).parent / "images" / "generation.png"
 x, labels = (part[:30000] for part in fastae.datasets.load_mnist("train"))
 test, _ = fastae.datasets.load_mnist("test")
 
-conditional = Generator.learn(x, 10, labels, epochs=20, progress=True)
-plane = Generator.learn(x, 2, epochs=20, progress=True)
-variational = Generator.learn(x, 20, epochs=20, progress=True)
+conditional = Generator.learn(x, 10, labels, beta=3.0, epochs=12, progress=True)
+plane = Generator.learn(x, 2, epochs=12, progress=True)
+variational = Generator.learn(x, 20, epochs=12, progress=True)
 model = fastae.Autoencoder([784, 256, 128, 12], activation="silu", seed=0)
 schedule = fastae.schedules.Cosine()
-fastae.Trainer(model, fastae.Adam(2e-3), "bce", 100, seed=0, schedule=schedule).fit(x, epochs=20, progress=True)
+fastae.Trainer(model, fastae.Adam(2e-3), "bce", 100, seed=0, schedule=schedule).fit(x, epochs=12, progress=True)
 plain = Generator.of_codes(model, x[:20000], 50)
 
 ends = ((test[0], test[2]), (test[61], test[18]))

@@ -260,6 +260,7 @@ def test_wrong_priors_in_a_file(plain, tmp_path, wrong):
         (lambda g, c, p: Generator.learn(DIGITS * np.nan), ValueError, "x has NaN"),
         (lambda g, c, p: Generator.learn(DIGITS[0]), ValueError, "x takes a table"),
         (lambda g, c, p: Generator.learn(DIGITS, 0), ValueError, "sizes takes"),
+        (lambda g, c, p: Generator.learn(DIGITS, beta=-1.0), ValueError, "beta takes a finite number >= 0"),
         (lambda g, c, p: Generator.learn(DIGITS, epochs=0), ValueError, "epochs takes"),
         (lambda g, c, p: Generator.learn(DIGITS, batch_size=0), ValueError, "batch_size takes"),
         (lambda g, c, p: Generator.learn(DIGITS, labels=LABELS[:5]), ValueError, "labels takes 1797 integers from 0 on, got"),

@@ -73,6 +73,7 @@ class Generator:
         n_codes: int = 20,
         labels: Any = None,
         *,
+        beta: float = 1.0,
         hidden: Sequence[int] = (256, 128),
         epochs: int | None = None,
         batch_size: int = 100,
@@ -90,6 +91,8 @@ class Generator:
             Features of the code.
         labels : array (samples,) of integers from 0 on, optional
             The model is then a conditional one, of as many conditions as the largest label tells.
+        beta : float
+            Weight of KL. Above 1, codes tell less of an image, and those drawn from the prior are more like those of images.
         hidden : sequence of int
             Widths of the encoder's hidden layers, of silu; the decoder mirrors them.
         epochs : int, optional
@@ -111,10 +114,10 @@ class Generator:
         epochs = min(max(2_000_000 // len(x), 12), 300) if epochs is None else _check.positive_integer(epochs, "epochs")
         sizes, rng = [x.shape[1], *hidden, n_codes], generator(seed)
         if labels is None:
-            model, rows = VariationalAutoencoder(sizes, activation="silu", seed=rng), x
+            model, rows = VariationalAutoencoder(sizes, beta=beta, activation="silu", seed=rng), x
         else:
             labels = _labels(labels, len(x))
-            model = ConditionalVariationalAutoencoder(sizes, int(labels.max()) + 1, activation="silu", seed=rng)
+            model = ConditionalVariationalAutoencoder(sizes, int(labels.max()) + 1, beta=beta, activation="silu", seed=rng)
             rows = model.join(x, labels)
         schedule = OneCycle(max_lr=2e-3, pct_start=0.05, cycle_momentum=False)
         batch_size = min(_check.positive_integer(batch_size, "batch_size"), len(x))
