@@ -24,15 +24,15 @@ schedule = fastae.schedules.Cosine()
 fastae.Trainer(model, fastae.Adam(2e-3), "bce", 100, seed=0, schedule=schedule).fit(x, epochs=12, progress=True)
 plain = Generator.of_codes(model, x[:20000], 50)
 
-ends = ((test[0], test[2]), (test[61], test[18]))
-ways = [variational.interpolate(a, b, 10, spherical=arc) for a, b in ends for arc in (False, True)]
+ends = ((0, 2), (61, 18), (3, 4), (8, 21), (7, 1))  # test images
+ways = [variational.interpolate(test[a], test[b], 10, spherical=arc) for a, b in ends for arc in (False, True)]
 pictures = {
     "Conditional: a label in each column": (conditional.sample(100, np.arange(100) % 10, seed=0), 10),
     "Plain autoencoder, mixture of codes": (plain.sample(100, seed=0), 10),
     "Map of a code of two features": (plane.map(14), 14),
-    "Ways, by a line and by an arc": (np.concatenate(ways), 10),
+    "Ways, by a line, then by an arc": (np.concatenate(ways), 10),
 }
-figure = Figure((12, 3.9), dpi=90, layout="constrained")
+figure = Figure((12, 3.3), dpi=90, layout="constrained")
 for axis, (title, (images, columns)) in zip(figure.subplots(1, 4), pictures.items(), strict=True):
     axis.imshow(tiled(images, columns), cmap="gray", vmin=0, vmax=255)
     axis.set_title(title, fontsize=10)
