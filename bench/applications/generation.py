@@ -3,8 +3,8 @@
 The classifier, 784-400-10 of ReLU with dropout, in PyTorch, learns from the 60,000 real training images; what it reaches on the
 10,000 real test images stands beside. It is shown 10,000 generated images, 1,000 of each label. The bar is 97 % of them
 recognised. beta, 3 of 1 and 3, and the codes, 10 of 4 and 10, were chosen on the first half of the training images, by a
-classifier of the other half. Beside it, digits of a Gaussian mixture of ten components for each label, on 32 principal components
-of its images.
+classifier of the other half. Beside it, digits of a Gaussian mixture of ten components for each label, on 32 principal
+components of its images.
 
 The likelihood is that of the binarised test images, by 500 importance samples; the bar is what Davidson et al.,
 "Hyperspherical variational auto-encoders", UAI 2018, table 1, report of the same layers, 784-256-128-20, by as many. The
