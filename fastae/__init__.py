@@ -67,6 +67,8 @@ __all__ = [
 _APPLICATIONS: tuple[str, ...] = (
     "anomaly",
     "compression",
+    "features",
+    "generation",
     "imputation",
     "recommendation",
 )  # modules that are imported where they are used

@@ -66,7 +66,6 @@ def _parser() -> argparse.ArgumentParser:
     training.set_defaults(run=train)
 
     for name, what, source in (
-        ("encode", "codes of samples", "samples"),
         ("decode", "samples from codes", "codes"),
         ("reconstruct", "reconstructions of samples", "samples"),
         ("score", "mean squared error of each sample's reconstruction, or a detector's scores", "samples"),
@@ -121,7 +120,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def apply(options: argparse.Namespace) -> None:
-    """encode, decode, reconstruct, score: a model on a file."""
+    """decode, reconstruct, score: a model on a file."""
     settings.configure(options.backend, options.threads)
     model = load(options.model)
     x, _ = read_samples(options.data)

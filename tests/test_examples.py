@@ -21,7 +21,12 @@ PRINTED = {
     ),
     "compress_digits": ("19008", "damaged"),
 }
-NEEDS = {"compress_digits": "constriction", "compression.md": "constriction"}  # beside what the tests need
+NEEDS = {  # beside what the tests need
+    "compress_digits": "constriction",
+    "compression.md": "constriction",
+    "generation": "sklearn",
+    "generation.md": "sklearn",
+}
 
 
 def run(code, folder):
@@ -56,7 +61,11 @@ def test_backpropagation_example_fails_on_a_wrong_number(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["anomaly.md", "compression.md", "imputation.md", "linear.md", "models.md", "recommendation.md", "training.md"]
+    "name",
+    [
+        *("anomaly.md", "compression.md", "features.md", "generation.md", "imputation.md", "linear.md", "models.md"),
+        *("recommendation.md", "training.md"),
+    ],
 )
 def test_document(tmp_path, name):
     path = ROOT / "docs" / name

@@ -12,6 +12,8 @@ import fastae
 NAMES = (
     "anomaly",
     "compression",
+    "features",
+    "generation",
     "imputation",
     "recommendation",
 )

@@ -5,11 +5,13 @@ A module imports its application, and what else takes long, only when it runs.
 
 from types import ModuleType
 
-from . import anomaly, compression, imputation, recommendation
+from . import anomaly, compression, features, generation, imputation, recommendation
 
 APPLICATIONS: tuple[ModuleType, ...] = (
     anomaly,
     compression,
+    features,
+    generation,
     imputation,
     recommendation,
 )
