@@ -67,6 +67,7 @@ __all__ = [
 _APPLICATIONS: tuple[str, ...] = (
     "anomaly",
     "compression",
+    "denoising",
     "imputation",
     "recommendation",
 )  # modules that are imported where they are used
