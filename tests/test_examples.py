@@ -56,7 +56,11 @@ def test_backpropagation_example_fails_on_a_wrong_number(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["anomaly.md", "compression.md", "imputation.md", "linear.md", "models.md", "recommendation.md", "training.md"]
+    "name",
+    [
+        *("anomaly.md", "compression.md", "denoising.md", "imputation.md", "linear.md", "models.md", "recommendation.md"),
+        "training.md",
+    ],
 )
 def test_document(tmp_path, name):
     path = ROOT / "docs" / name
