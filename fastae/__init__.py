@@ -67,6 +67,7 @@ __all__ = [
 _APPLICATIONS: tuple[str, ...] = (
     "anomaly",
     "compression",
+    "denoising",
     "features",
     "generation",
     "imputation",

@@ -63,8 +63,8 @@ def test_backpropagation_example_fails_on_a_wrong_number(tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        *("anomaly.md", "compression.md", "features.md", "generation.md", "imputation.md", "linear.md", "models.md"),
-        *("recommendation.md", "training.md"),
+        *("anomaly.md", "compression.md", "denoising.md", "features.md", "generation.md", "imputation.md", "linear.md"),
+        *("models.md", "recommendation.md", "training.md"),
     ],
 )
 def test_document(tmp_path, name):

@@ -12,6 +12,7 @@ import fastae
 NAMES = (
     "anomaly",
     "compression",
+    "denoising",
     "features",
     "generation",
     "imputation",

@@ -5,11 +5,12 @@ A module imports its application, and what else takes long, only when it runs.
 
 from types import ModuleType
 
-from . import anomaly, compression, features, generation, imputation, recommendation
+from . import anomaly, compression, denoising, features, generation, imputation, recommendation
 
 APPLICATIONS: tuple[ModuleType, ...] = (
     anomaly,
     compression,
+    denoising,
     features,
     generation,
     imputation,
