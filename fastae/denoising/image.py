@@ -23,7 +23,7 @@ KEY = "fastae.denoising.image"  # of a denoiser's settings in its file
 
 # The rule, the same for all pictures: docs/denoising.md says why.
 _HIDDEN = [384, 384, 384]
-_LOSS, _LEARNING_RATE = "huber", 1e-3
+_LOSS, _LEARNING_RATE, _SPREAD = "huber", 1e-3, 1.0
 
 _PATCHES = 1 << 15  # in memory at a time
 _LEAST = 1e-6  # of the largest value: float32 has no noise below
@@ -122,7 +122,7 @@ class ImageDenoiser:
         rng = generator(self.seed)
         drawn = training.drawn(checked, _range(sigmas), rng)
         self._model = learning.learn(
-            drawn, _HIDDEN, samples, _LOSS, _LEARNING_RATE, rng, self.n_threads, self.backend, progress
+            drawn, _HIDDEN, samples, _LOSS, _LEARNING_RATE, _SPREAD, rng, self.n_threads, self.backend, progress
         )
         return self
 

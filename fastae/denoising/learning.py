@@ -29,6 +29,7 @@ def learn(
     samples: int,
     loss: str,
     learning_rate: float,
+    spread: float,
     rng: np.random.Generator,
     n_threads: int | None,
     backend: str | None,
@@ -36,13 +37,13 @@ def learn(
 ) -> Autoencoder:
     """A network of so many samples of a stream without end, of pairs (n, n_in), (n, n_out) of float32 around 0.
 
-    It is trained on the inputs' principal components, each divided by the square root of its standard deviation: with pixels
-    as they are, or with components of equal spread, it learns less in several times the steps. The trained first layer then
-    has this turn in its weights.
+    It is trained on the inputs' principal components, each divided by the square root of its standard deviation, times
+    ``spread``: with pixels as they are, or with components of equal spread, it learns less in several times the steps. The
+    trained first layer then has this turn in its weights.
     """
     drawn = iter(drawn)
     seen = list(_until(drawn, _SEEN))
-    basis = _basis(np.concatenate([x for x, _ in seen]), n_threads)
+    basis = np.float32(spread) * _basis(np.concatenate([x for x, _ in seen]), n_threads)
     widths = [basis.shape[1], *hidden, seen[0][1].shape[1]]
     layers = [
         Linear(n_in, n_out, _ACTIVATION if number < len(hidden) else "identity", seed=rng, backend=backend)

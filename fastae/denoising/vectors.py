@@ -20,7 +20,7 @@ from . import learning
 KEY = "fastae.denoising"  # of a denoiser's settings in its file
 
 # The rule, the same for all data: docs/denoising.md says why.
-_LOSS, _LEARNING_RATE = "mse", 2e-3
+_LOSS, _LEARNING_RATE, _SPREAD = "mse", 3e-3, 0.5
 _SAMPLES, _EPOCHS = 400_000, (7, 400)  # in a fit; epochs at least and at most
 _DRAWN = 4096  # vectors at a time
 
@@ -33,7 +33,7 @@ class Denoiser:
         clean = mean + scale g((noisy - mean) / scale)
 
     with the mean of each column of the clean vectors, and one scale for all columns, so that noise of one level stays so. Mean
-    squared error; Adam, batches of 64, one cycle of the learning rate up to 2e-3; about 400,000 samples, 7 to 400 epochs.
+    squared error; Adam, batches of 64, one cycle of the learning rate up to 3e-3; about 400,000 samples, 7 to 400 epochs.
 
     Parameters
     ----------
@@ -150,7 +150,9 @@ class Denoiser:
         epochs = self.epochs or min(max(_SAMPLES // len(clean), _EPOCHS[0]), _EPOCHS[1])
         drawn = _drawn(noisy, clean, columns, noise, level, rng)
         samples = epochs * len(clean)
-        model = learning.learn(drawn, self.hidden, samples, _LOSS, _LEARNING_RATE, rng, self.n_threads, self.backend, progress)
+        model = learning.learn(
+            drawn, self.hidden, samples, _LOSS, _LEARNING_RATE, _SPREAD, rng, self.n_threads, self.backend, progress
+        )
         self._fitted = model, columns
         return self
 
