@@ -123,10 +123,21 @@ def matrix(value: Any, argument: str, width: int) -> Any:
         raise ValueError(f"{argument} takes a matrix of shape (samples, {width}), got {value.shape}")
     if value.shape[0] == 0:
         raise ValueError(f"{argument} is empty, of shape {value.shape}; at least one sample is needed")
+    sound(value, argument)
     if not value.has_canonical_format:  # columns in order, none twice
         value = value.copy()
         value.sum_duplicates()
     return value
+
+
+def sound(value: Any, argument: str) -> None:
+    """Rows and columns of a CSR matrix are within its shape: scipy looks at some of it only, and writes where they say."""
+    try:
+        value.check_format(full_check=True)
+    except ValueError as error:
+        raise ValueError(
+            f"{argument} takes a CSR matrix whose indptr and indices fit its shape {value.shape}: {error}"
+        ) from error
 
 
 def dense(source: Any, rows: Any) -> Array:
