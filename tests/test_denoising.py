@@ -10,7 +10,7 @@ import safetensors.numpy
 
 import fastae
 from fastae import cli
-from fastae.denoising import Denoiser, ImageDenoiser, estimate_sigma, image, learning, patches, pixels, training, vectors
+from fastae.denoising import Denoiser, ImageDenoiser, estimate_sigma, files, image, learning, patches, pixels, training, vectors
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -126,6 +126,19 @@ def test_alpha_stays(denoiser, channels):
     assert np.array_equal(found[..., :-1].reshape(opaque.shape), denoiser.denoise(opaque, 20))
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_equal_channels_are_grey(denoiser, channels):
+    """Their noise is one, not three; no tint comes of it."""
+    grey = np.clip(noisy(scene(40, 40), 20), 0, 255).astype(np.uint8)
+    picture = np.stack([grey] * channels, axis=-1)
+    assert estimate_sigma(picture) == estimate_sigma(grey)
+    found = denoiser.denoise(picture, 20)
+    for channel in range(3):
+        assert np.array_equal(found[..., channel], denoiser.denoise(grey, 20))
+    if channels == 4:
+        assert np.array_equal(found[..., 3], grey)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (5, 3), (2, 40), (3, 1, 1), (12, 12, 3)])
 def test_smaller_than_a_patch(denoiser, shape):
     """Mirrored as often as needed."""
@@ -139,14 +152,20 @@ def test_no_noise_no_change(denoiser):
     picture = scene().astype(np.uint8)
     assert np.array_equal(denoiser.denoise(picture, 0), picture)
     assert np.array_equal(denoiser.denoise(np.full((20, 20), 7, np.uint8)), np.full((20, 20), 7))  # estimated: none
-    black = np.zeros((20, 20))
-    assert np.abs(denoiser.denoise(black, 1e-300)).max() < 1e-299
+    for even in (np.full((20, 20), 0.3), np.full((20, 20, 3), [0.1, 0.2, 0.3], np.float32), np.zeros((20, 20))):
+        assert np.array_equal(denoiser.denoise(even, 0.1), even)
+    point = np.zeros((20, 20))
+    point[3, 4] = 1e-300
+    assert np.abs(denoiser.denoise(point, 1e-300)).max() < 1e-299
 
 
-def test_no_pixel_is_changed_by_more_than_four_deviations(denoiser):
-    points = np.zeros((40, 40))
-    points[::9, ::9] = 1000
-    assert np.abs(denoiser.denoise(points, 2.0) - points).max() <= 8 + 1e-3
+@pytest.mark.parametrize("channels", [1, 3])
+def test_no_plane_is_changed_by_more_than_four_deviations(denoiser, channels):
+    points = np.zeros((40, 40, channels))
+    points[::9, ::9, 0] = 1000
+    points[::7, ::7, channels - 1] = 1000
+    change = pixels.planes(denoiser.denoise(points, 2.0) - points)
+    assert np.abs(change).max() <= 8 + 1e-3
 
 
 def test_what_is_given_stays(denoiser):
@@ -565,6 +584,33 @@ def test_palettes_and_bits(tmp_path, monkeypatch):
         assert cli.main(["denoise", f"{name}.png", "out.png", "--sigma", "10"]) == 0
         with Image.open("out.png") as found:
             assert found.mode == mode
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("order", ["II", "MM"])
+def test_grey_of_16_bits_in_either_order_of_bytes(denoiser, tmp_path, order, ending):
+    picture = np.clip(257 * noisy(scene(30, 40), 20), 0, 65535).astype("<u2" if order == "II" else ">u2")
+    path, out = tmp_path / "in.tif", tmp_path / f"out.{ending}"
+    to, tags = "<" if order == "II" else ">", {256: 40, 257: 30, 258: 16, 259: 1, 262: 1, 273: 110, 278: 30, 279: 2400}
+    entries = [struct.pack(f"{to}HHII", tag, 4, 1, n) for tag, n in tags.items()]
+    head = order.encode() + struct.pack(f"{to}HIH", 42, 8, len(tags))
+    path.write_bytes(b"".join((head, *entries, bytes(4))) + picture.tobytes())
+    assert np.array_equal(files.read_image(path)[0], picture)
+    assert cli.main(["denoise", str(path), str(out), "--sigma", "5140"]) == 0
+    assert np.array_equal(files.read_image(out)[0], denoiser.denoise(picture, 5140))
+
+
+@pytest.mark.parametrize(("mode", "key", "n"), [("L", 30, 2), ("RGB", (30, 30, 30), 4), ("1", 0, 2)])
+def test_a_colour_that_is_transparent_stays_so(tmp_path, mode, key, n):
+    path, out = tmp_path / "in.png", tmp_path / "out.png"
+    picture = Image.new(mode, (20, 20), key)
+    picture.paste(1 if mode == "1" else tuple([200] * len(mode)) if mode == "RGB" else 200, (0, 0, 7, 20))
+    picture.save(path, transparency=key)
+    assert cli.main(["denoise", str(path), str(out), "--sigma", "5"]) == 0
+    found = files.read_image(out)[0]
+    assert found.shape == (20, 20, n)
+    assert (found[:, :7, -1] == 255).all()
+    assert (found[:, 7:, -1] == 0).all()
 
 
 @pytest.mark.parametrize(
