@@ -287,6 +287,7 @@ NAN[3, 4] = np.nan
         ("photo.png", TypeError, "got <U9"),
         (None, TypeError, "got object"),
         (NAN, ValueError, "image has NaN or infinity, the first in row 3"),
+        (np.full((30, 30), 1e308), ValueError, "image has numbers too large for float32"),
     ],
 )
 def test_images_that_are_none(denoiser, picture, error, says):
@@ -297,7 +298,7 @@ def test_images_that_are_none(denoiser, picture, error, says):
     with pytest.raises(
         error, match=says.replace("image takes an", r"images\[1\] takes an").replace("image has", r"images\[1\] has")
     ):
-        ImageDenoiser().fit([scene(), picture], samples=64)
+        ImageDenoiser().fit([scene() / 255, picture], samples=64)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +320,10 @@ def test_a_row_has_no_noise_to_estimate(denoiser):
     [
         ({"images": []}, ValueError, "images takes at least one"),
         ({"images": [scene(12, 40)]}, ValueError, r"images\[0\] takes at least 13 pixels in either direction, got \(12, 40\)"),
-        ({"sigmas": (0, 1)}, ValueError, "sigmas takes two numbers above 0, the lower first, got 0"),
+        ({"sigmas": (0, 1)}, ValueError, "sigmas takes two numbers above 0, at most 1, the lower first, got 0"),
+        ({"sigmas": (5, 100)}, ValueError, "at most 1, the lower first, got 5"),
+        ({"images": [scene()]}, ValueError, r"images\[0\] takes values from -0.1 to 1.1, got .* 1 is white"),
+        ({"images": None}, TypeError, "images takes a sequence of images, got None"),
         ({"sigmas": (0.2, 0.1)}, ValueError, r"the lower first, got \(0.2, 0.1\)"),
         ({"sigmas": 0.1}, TypeError, "sigmas takes two numbers above 0"),
         ({"sigmas": (0.1, 0.2, 0.3)}, TypeError, "sigmas takes two numbers"),
@@ -330,7 +334,7 @@ def test_a_row_has_no_noise_to_estimate(denoiser):
 def test_wrong_arguments_of_fit(arguments, error, says):
     denoiser = ImageDenoiser()
     with pytest.raises(error, match=says):
-        denoiser.fit(**{"images": [scene()], **arguments})
+        denoiser.fit(**{"images": [scene() / 255], **arguments})
     assert denoiser._model is None
 
 
@@ -505,6 +509,7 @@ def test_wrong_noise(arguments, error, says):
     [
         ({"hidden": 0}, ValueError, "hidden takes a positive"),
         ({"hidden": [8, 2.5]}, TypeError, "hidden takes"),
+        ({"hidden": 1.5}, TypeError, "hidden takes a positive integer, or several; got 1.5"),
         ({"epochs": 0}, ValueError, "epochs takes"),
     ],
 )
@@ -627,8 +632,17 @@ def test_a_colour_that_is_transparent_stays_so(tmp_path, mode, key, n):
         (["alpha.png", "out.jpg"], "out.jpg cannot be written: "),
         (["row.png"], "give sigma"),
         (["good.png", "--sigma", "-1"], "sigma takes a number >= 0"),
+        (["good.png", "--sigma", "-1", "--train", "good.png"], "sigma takes a number >= 0"),
+        (["row.png", "--train", "good.png"], "give sigma"),
+        (["alpha.png", "out.jpg", "--train", "good.png"], "out.jpg cannot be written: "),
+        (["good.png", "none/out.png", "--train", "good.png"], "none/out.png: No such file"),
+        (["good.png", "--train", "good.png", "--model", "none/m"], "none/m: No such file"),
+        (["good.png", "good.png"], "good.png would be written over good.png, which is read; name another file"),
+        (["good.png", "--train", "row.png", "--model", "./row.png"], "would be written over row.png, which is read"),
+        (["good.png", "--train", "row.png", "--model", "./good.png"], "would be written over good.png, which is read"),
+        (["good.png", "out.png", "--train", "good.png", "--model", "out.png"], "over out.png, which is written too"),
         (["good.png", "--seed", "1"], "--seed counts with --train only"),
-        (["good.png", "--train", "row.png"], "images[0] takes at least 13 pixels"),
+        (["good.png", "--train", "row.png"], "row.png takes at least 13 pixels"),
         (["good.png", "--model", "plain.safetensors"], "not one of fastae.denoising"),
     ],
 )
@@ -646,6 +660,7 @@ def test_wrong_commands(tmp_path, monkeypatch, capsys, arguments, says):
         picture.save("moving.gif", save_all=True, append_images=[picture.rotate(90)])
     fastae.Autoencoder([3, 2], seed=0).save("plain.safetensors")
     before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(ImageDenoiser, "fit", lambda *_, **__: pytest.fail("the training has begun"))
     assert cli.main(["denoise", *arguments]) == 2
     assert says in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before

@@ -53,14 +53,23 @@ def read_image(path: str | os.PathLike[str]) -> tuple[Array, dict[str, Any]]:
 
 def write_image(path: str | os.PathLike[str], image: Array, kept: dict[str, Any]) -> None:
     """Write an image in the format that the name's ending says; an old file is replaced once the new one is whole."""
-    pillow, path = _pillow(), Path(path)
-    kind = format_of(path)
-    data = io.BytesIO()
+    write_atomically(path, encoded(path, image, kept))
+
+
+def encoded(path: str | os.PathLike[str], image: Array, kept: dict[str, Any]) -> bytes:
+    """What :func:`write_image` writes.
+
+    Raises
+    ------
+    ValueError
+        Pillow knows no format of this ending, or the format has no such pixels.
+    """
+    pillow, kind, data = _pillow(), format_of(path), io.BytesIO()
     try:
         pillow.fromarray(image).save(data, kind, **kept, **({"quality": 95} if kind in ("JPEG", "WEBP") else {}))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be written: {error}") from error
-    write_atomically(path, data.getvalue())
+    return data.getvalue()
 
 
 def format_of(path: str | os.PathLike[str]) -> str:

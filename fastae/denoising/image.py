@@ -26,6 +26,7 @@ _HIDDEN = [384, 384, 384]
 _LOSS, _LEARNING_RATE, _SPREAD = "huber", 1e-3, 1.0
 
 _PATCHES = 1 << 15  # in memory at a time
+_BEYOND = 0.1  # of floats to learn from, whose white is 1: as resizing overshoots
 _LEAST = 1e-6  # of the largest value: float32 has no noise below
 
 
@@ -93,9 +94,9 @@ class ImageDenoiser:
         Parameters
         ----------
         images : sequence of arrays (rows, columns) or (rows, columns, channels)
-            Of uint8, uint16, or floats that have 1 for white; at least 13 x 13 pixels.
+            Of uint8, uint16, or floats that have 1 for white, a tenth beyond 0 and 1 at most; at least 13 x 13 pixels.
         sigmas : pair of float
-            The least and the most noise to learn of, 1 being white. What :meth:`denoise` is given may be beyond.
+            The least and the most noise to learn of, 1, which is white, at most. What :meth:`denoise` is given may be beyond.
         samples : int
             Patches to learn from, drawn anew with new noise: some hundred thousand give an idea, some million do well.
         progress : bool
@@ -111,12 +112,9 @@ class ImageDenoiser:
         TypeError, ValueError
             An argument is wrong; nothing has changed.
         """
-        checked = []
-        for number, image in enumerate(images):
-            x = pixels.colours(pixels.checked(image, name := f"images[{number}]"))
-            if min(x.shape[:2]) < patches.SIDE:
-                raise ValueError(f"{name} takes at least {patches.SIDE} pixels in either direction, got {x.shape[:2]}")
-            checked.append(x / np.float32(pixels.WHITE[x.dtype.name]))
+        if not hasattr(images, "__iter__"):
+            raise TypeError(f"images takes a sequence of images, got {images!r}")
+        checked = [clean_image(image, f"images[{number}]") for number, image in enumerate(images)]
         if not checked:
             raise ValueError("images takes at least one image to learn from, got none")
         samples, progress = _check.positive_integer(samples, "samples"), _check.flag(progress, "progress")
@@ -188,11 +186,21 @@ class ImageDenoiser:
         return denoiser
 
 
+def clean_image(image: Any, argument: str) -> Array:
+    """An image to learn from: (rows, columns, 1 or 3) of floats, 1 being white."""
+    x = pixels.colours(pixels.checked(image, argument))
+    if min(x.shape[:2]) < patches.SIDE:
+        raise ValueError(f"{argument} takes at least {patches.SIDE} pixels in either direction, got {x.shape[:2]}")
+    if x.dtype.kind == "f":
+        _check.between(x.reshape(len(x), -1), -_BEYOND, 1 + _BEYOND, argument, "1 is white; scale it, or give uint8 or uint16")
+    return np.asarray(x / np.float32(pixels.WHITE[x.dtype.name]))
+
+
 def _range(sigmas: Any) -> tuple[float, float]:
-    takes = "two numbers above 0, the lower first"
+    takes = "two numbers above 0, at most 1, the lower first"
     if not isinstance(sigmas, (tuple, list)) or len(sigmas) != 2:
         raise TypeError(f"sigmas takes {takes}, got {sigmas!r}")
-    low, high = (_check.real_number(sigma, "sigmas", np.nextafter(0, 1), inf, takes) for sigma in sigmas)
+    low, high = (_check.real_number(sigma, "sigmas", np.nextafter(0, 1), np.nextafter(1, 2), takes) for sigma in sigmas)
     if low > high:
         raise ValueError(f"sigmas takes {takes}, got {sigmas}")
     return low, high

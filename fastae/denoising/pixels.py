@@ -26,7 +26,7 @@ def checked(value: Any, argument: str) -> Array:
         raise ValueError(f"{argument} takes an image of shape (rows, columns) or (rows, columns, 1 to 4), got {x.shape}")
     x = x.astype(x.dtype.newbyteorder("="), copy=False).reshape(*x.shape[:2], -1)
     if x.dtype.kind == "f":
-        _check.finite(x.reshape(len(x), -1), argument)
+        _check.finite(x.reshape(len(x), -1), argument, np.dtype(np.float32))  # in which the network computes
     return x
 
 
