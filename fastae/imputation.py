@@ -93,13 +93,15 @@ class Imputer:
             raise RuntimeError("this Imputer has learnt nothing yet; call fit, or Imputer.load")
         return self._fitted
 
-    def fit(self, x: Any, *, progress: bool = False) -> Imputer:
+    def fit(self, x: Any, y: Any = None, *, progress: bool = False) -> Imputer:
         """Learn from rows, complete or not.
 
         Parameters
         ----------
         x : array (rows, columns) of float32 or float64
             NaN is missing, infinity is refused; at least two rows, and one number.
+        y
+            Ignored: there for scikit-learn's pipelines.
         progress : bool
             Show a progress bar on stderr, if that is a terminal.
 
@@ -156,8 +158,8 @@ class Imputer:
             filled[rows] = np.where(np.isnan(x[rows]), likely, x[rows])
         return filled
 
-    def fit_transform(self, x: Any, *, progress: bool = False) -> Array:
-        """``fit(x).transform(x)``."""
+    def fit_transform(self, x: Any, y: Any = None, *, progress: bool = False) -> Array:
+        """``fit(x).transform(x)``; y is ignored."""
         return self.fit(x, progress=progress).transform(x)
 
     def save(self, path: str | os.PathLike[str]) -> None:
