@@ -13,7 +13,7 @@ from .layers import BLOCK, generator
 from .models import DenoisingAutoencoder
 from .optim import Adam
 from .schedules import Cosine
-from .settings import check_threads
+from .settings import check_threads, kernels
 from .tables import Columns
 from .trainer import Trainer
 
@@ -85,8 +85,9 @@ class AnomalyDetector:
         backend: str | None = None,
     ) -> None:
         self.quantile = _quantile(contamination, quantile, 0.05)
-        check_threads(n_threads)
-        generator(seed)  # refuses a wrong one now
+        check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
+        kernels(backend)
+        generator(seed)
         self.seed, self.n_threads, self.backend = seed, n_threads, backend
         self._fitted: tuple[DenoisingAutoencoder, Columns] | None = None
         self._threshold = np.nan

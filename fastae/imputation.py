@@ -15,7 +15,7 @@ from .layers import Linear, Sequential, generator
 from .models import MaskedAutoencoder
 from .optim import AdamW
 from .schedules import Cosine
-from .settings import check_threads
+from .settings import check_threads, kernels
 from .tables import Columns
 from .trainer import Trainer
 
@@ -73,8 +73,9 @@ class Imputer:
     """
 
     def __init__(self, *, seed: Any = 0, n_threads: int | None = None, backend: str | None = None) -> None:
-        check_threads(n_threads)
-        generator(seed)  # refuses a wrong one now
+        check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
+        kernels(backend)
+        generator(seed)
         self.seed, self.n_threads, self.backend = seed, n_threads, backend
         self._fitted: tuple[MaskedAutoencoder, Columns] | None = None
 

@@ -232,6 +232,7 @@ def test_wrong_rows(detector, method, x, says):
         ({"contamination": 0.1, "quantile": 0.9}, ValueError, "not both"),
         ({"seed": -1}, ValueError, "seed takes"),
         ({"n_threads": 0}, ValueError, "n_threads takes"),
+        ({"backend": "xx"}, ValueError, "backend takes one of"),
     ],
 )
 def test_wrong_arguments(arguments, error, says):

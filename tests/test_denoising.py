@@ -345,6 +345,7 @@ def test_wrong_arguments_of_fit(arguments, error, says):
         ({"seed": -1}, ValueError, "seed takes"),
         ({"n_threads": 0}, ValueError, "n_threads takes"),
         ({"n_threads": "two"}, TypeError, "n_threads takes"),
+        ({"backend": "xx"}, ValueError, "backend takes one of"),
     ],
 )
 def test_wrong_arguments(kind, arguments, error, says):

@@ -268,6 +268,7 @@ def test_images_that_are_none(x, says):
         ({"layerwise": 1}, TypeError, "layerwise takes True or False"),
         ({"seed": "one"}, ValueError, "seed takes"),
         ({"n_threads": 0}, ValueError, "n_threads takes"),
+        ({"backend": "xx"}, ValueError, "backend takes one of"),
     ],
 )
 def test_wrong_arguments(arguments, error, says):

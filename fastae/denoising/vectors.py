@@ -13,7 +13,7 @@ from .. import _check, tables
 from .._check import Array
 from ..autoencoder import Autoencoder
 from ..layers import generator
-from ..settings import check_threads
+from ..settings import check_threads, kernels
 from ..tables import Columns
 from . import learning
 
@@ -83,8 +83,9 @@ class Denoiser:
         self.hidden = _check.widths(hidden, "hidden")
         self.epochs = None if epochs is None else _check.positive_integer(epochs, "epochs")
         self.scale = _check.choice(scale, "scale", ("one", "column"))
-        check_threads(n_threads)
-        generator(seed)  # refuses a wrong one now
+        check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
+        kernels(backend)
+        generator(seed)
         self.seed, self.n_threads, self.backend = seed, n_threads, backend
         self._fitted: tuple[Autoencoder, Columns] | None = None
 

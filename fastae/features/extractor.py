@@ -14,7 +14,7 @@ from ..models import DenoisingAutoencoder
 from ..optim import Adam
 from ..pretraining import pretrain
 from ..schedules import Cosine
-from ..settings import check_threads
+from ..settings import check_threads, kernels
 from ..tables import Columns
 from ..trainer import Trainer
 from .gradients import checked_shape, histograms, n_gradients
@@ -90,8 +90,9 @@ class FeatureExtractor:
         self.width = _check.positive_integer(width, "width")
         self.shape = None if shape is None else checked_shape(shape)
         self.layerwise = _check.flag(layerwise, "layerwise")
-        check_threads(n_threads)
-        generator(seed)  # refuses a wrong one now
+        check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
+        kernels(backend)
+        generator(seed)
         self.seed, self.n_threads, self.backend = seed, n_threads, backend
         self._fitted: tuple[DenoisingAutoencoder, Columns, bool] | None = None
 
