@@ -187,7 +187,7 @@ def test_wrong_rows_and_arguments(imputer):
 
 
 def test_labels_are_ignored(few_steps):
-    x = table(20)
+    x = np.random.default_rng(0).normal(size=(20, 3))
     x[0, 1] = np.nan
     filled = Imputer().fit_transform(x)
     assert np.array_equal(Imputer().fit_transform(x, np.arange(20)), filled)
