@@ -118,13 +118,15 @@ class AnomalyDetector:
             raise RuntimeError("this AnomalyDetector has learnt nothing yet; call fit, or AnomalyDetector.load")
         return self._fitted
 
-    def fit(self, x: Any, *, progress: bool = False) -> AnomalyDetector:
+    def fit(self, x: Any, y: Any = None, *, progress: bool = False) -> AnomalyDetector:
         """Learn from rows, few of which are anomalies.
 
         Parameters
         ----------
         x : array (rows, columns) of float32, float64 or uint8 (taken as 0 to 1)
             Finite, at least two rows. Of fewer than ten, all are learnt from and give the threshold too.
+        y
+            Ignored: there for scikit-learn's pipelines.
         progress : bool
             Show a progress bar on stderr, if that is a terminal.
 

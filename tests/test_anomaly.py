@@ -240,6 +240,10 @@ def test_wrong_arguments(arguments, error, says):
         AnomalyDetector(**arguments)
 
 
+def test_labels_are_ignored(few_steps):
+    assert np.array_equal(AnomalyDetector().fit(X, np.ones(len(X))).score(X), AnomalyDetector().fit(X).score(X))
+
+
 def test_ends_of_the_ranges_are_taken():
     assert AnomalyDetector(0).quantile == 1
     assert AnomalyDetector(0.5).quantile == 0.5
