@@ -12,9 +12,8 @@ import numpy as np
 from . import __version__, benchmark, settings, train_command
 from ._kernels.names import ACTIVATIONS, LOSSES
 from .commands import APPLICATIONS, anomaly, arguments
-from .files import READABLE, file_stem, read_samples, write_matrix
+from .files import READABLE, WRITABLE, file_stem, read_samples, write_matrix
 from .history import DivergenceError
-from .persistence import load
 
 _LOSSES = [name for name in LOSSES if name not in ("poisson", "multinomial")]  # whose models give logarithms
 
@@ -122,9 +121,10 @@ def train(options: argparse.Namespace) -> None:
 def apply(options: argparse.Namespace) -> None:
     """decode, reconstruct, score: a model on a file."""
     settings.configure(options.backend, options.threads)
-    model = load(options.model)
-    x, _ = read_samples(options.data)
     output = options.output or Path(f"{file_stem(options.data)}-{options.command}.npy")
+    arguments.outputs([(output, WRITABLE)], [options.model, options.data])
+    model = arguments.model(options.model, "fastae.anomaly" if options.command == "score" else None)
+    x, _ = read_samples(options.data)
     if options.command == "score" and (detector := anomaly.detector(options.model)) is not None:
         result = anomaly.report(detector, x)
     elif options.command == "score":

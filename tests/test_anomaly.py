@@ -232,11 +232,16 @@ def test_wrong_rows(detector, method, x, says):
         ({"contamination": 0.1, "quantile": 0.9}, ValueError, "not both"),
         ({"seed": -1}, ValueError, "seed takes"),
         ({"n_threads": 0}, ValueError, "n_threads takes"),
+        ({"backend": "xx"}, ValueError, "backend takes one of"),
     ],
 )
 def test_wrong_arguments(arguments, error, says):
     with pytest.raises(error, match=says):
         AnomalyDetector(**arguments)
+
+
+def test_labels_are_ignored(few_steps):
+    assert np.array_equal(AnomalyDetector().fit(X, np.ones(len(X))).score(X), AnomalyDetector().fit(X).score(X))
 
 
 def test_ends_of_the_ranges_are_taken():
@@ -284,6 +289,11 @@ def test_detect_then_score(tmp_path, monkeypatch, capsys):
     [
         (["detect", "none.csv"], "none.csv: No such file"),
         (["detect", "nan.csv"], "row 1, column 1"),
+        (["detect", "good.csv", "nan.csv"], "nan.csv has NaN or infinity, the first in row 1, column 1"),
+        (["detect", "good.csv", "--output", "o.xyz"], "the name ends in '.xyz'"),
+        (["detect", "good.csv", "--model", "none/m"], "none/m: No such file"),
+        (["detect", "good.csv", "--output", "good.csv"], "over good.csv, which is read"),
+        (["detect", "good.csv", "wide.csv", "--model", "wide.csv"], "over wide.csv, which is read"),
         (["detect", "one.csv"], "at least 2 rows"),
         (["detect", "good.csv", "wide.csv"], "wide.csv has 4 columns, good.csv has 3"),
         (["detect", "good.csv", "--contamination", "0.9"], "from 0 to 0.5, got 0.9"),
@@ -303,6 +313,7 @@ def test_wrong_commands(detector, tmp_path, monkeypatch, capsys, arguments, says
     ):
         (tmp_path / f"{name}.csv").write_text(text)
     before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(fastae.Trainer, "fit", lambda *_, **__: pytest.fail("the training has begun"))
     try:
         code = cli.main(arguments)
     except SystemExit as exit_:  # argparse's own

@@ -182,6 +182,16 @@ def test_wrong_rows_and_arguments(imputer):
         Imputer(seed="one")
     with pytest.raises(ValueError, match="n_threads takes"):
         Imputer(n_threads=0)
+    with pytest.raises(ValueError, match="backend takes one of"):
+        Imputer(backend="xx")
+
+
+def test_labels_are_ignored(few_steps):
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    x[0, 1] = np.nan
+    filled = Imputer().fit_transform(x)
+    assert np.array_equal(Imputer().fit_transform(x, np.arange(20)), filled)
+    assert np.array_equal(Imputer().fit(x, np.arange(20)).transform(x), filled)
 
 
 # ---- the command line ------------------------------------------------------------------------------------------------
@@ -234,6 +244,23 @@ def test_wrong_commands(tmp_path, monkeypatch, capsys, text, says):
     assert cli.main(["impute", "t.csv"]) == 2
     assert says in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        ("t.csv", "t.csv would be written over t.csv, which is read; name another file"),
+        ("o.xyz", "the name ends in '.xyz'"),
+        ("none/o.csv", "none/o.csv: No such file"),
+    ],
+)
+def test_outputs_are_looked_at_before_the_training(tmp_path, monkeypatch, capsys, output, says):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("1,2\n,4\n")
+    monkeypatch.setattr(fastae.Trainer, "fit", lambda *_, **__: pytest.fail("the training has begun"))
+    assert cli.main(["impute", "t.csv", "--output", output]) == 2
+    assert says in capsys.readouterr().err
+    assert (tmp_path / "t.csv").read_text() == "1,2\n,4\n"
 
 
 def test_other_commands_take_no_missing_cells(tmp_path, monkeypatch, capsys):

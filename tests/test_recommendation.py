@@ -585,17 +585,22 @@ def test_command_evaluates(file, capsys, method, monkeypatch):
     ("arguments", "says"),
     [
         (["none.csv"], "none.csv: No such file"),
-        (["ratings.csv", "--top", "99"], "n takes at most the number of items, 24; got 99"),
+        (["ratings.csv", "--top", "99"], "--top takes at most the number of items, 24; got 99"),
         (["ratings.csv", "--model", "none.safetensors"], "none.safetensors: No such file"),
         (["ratings.csv", "--model", "m", "--evaluate"], "--model takes neither"),
         (["ratings.csv", "--output", "o.xlsx"], ".csv is written"),
+        (["ratings.csv", "--output", "ratings.csv"], "over ratings.csv, which is read"),
+        (["ratings.csv", "--output", "none/o.csv"], "none/o.csv: No such file"),
+        (["ratings.csv", "--save", "ratings.csv"], "over ratings.csv, which is read"),
+        (["ratings.csv", "--save", "none/m"], "none/m: No such file"),
         (["unknown.csv", "--model", "m.safetensors"], "the first is 'new'"),
     ],
 )
-def test_command_refuses(file, capsys, arguments, says):
+def test_command_refuses(file, capsys, monkeypatch, arguments, says):
     Path("unknown.csv").write_text("a,new,1\n")
     EASE().fit(rec.read_ratings(file)).save("m.safetensors")
     words = arguments if "--model" in arguments else [*arguments, "--method", "ease"]
+    monkeypatch.setattr(EASE, "fit", lambda *_, **__: pytest.fail("the training has begun"))
     err = _run(capsys, *words, code=2).err
     assert err.startswith("fastae recommend: ")
     assert says in err

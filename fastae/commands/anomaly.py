@@ -30,20 +30,22 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Learn from a table; scores of it or of another."""
-    from .. import settings
+    from .. import _check, settings
     from ..anomaly import AnomalyDetector
-    from ..files import file_stem, read_samples, write_matrix
+    from ..files import WRITABLE, file_stem, read_samples, write_matrix
 
     settings.configure(options.backend, options.threads)
     detector = AnomalyDetector(options.contamination, quantile=options.quantile, seed=options.seed)
-    x, _ = read_samples(options.train)
     other = options.test or options.train
+    output = options.output or Path(f"{file_stem(other)}-detect.npy")
+    model = options.model or Path(f"{file_stem(options.train)}-detector.safetensors")
+    arguments.outputs([(output, WRITABLE), (model, ())], [options.train, options.test])
+    x, _ = read_samples(options.train)
     test = x if options.test is None else read_samples(other)[0]
     if test.shape[1] != x.shape[1]:
         raise ValueError(f"{other} has {test.shape[1]} columns, {options.train} has {x.shape[1]}")
+    _check.finite(test, other)
     detector.fit(x, progress=True)
-    output = options.output or Path(f"{file_stem(other)}-detect.npy")
-    model = options.model or Path(f"{file_stem(options.train)}-detector.safetensors")
     scores = report(detector, test)
     write_matrix(output, scores)
     detector.save(model)

@@ -38,13 +38,15 @@ def run(options: argparse.Namespace) -> None:
 
     if options.model is not None and (options.evaluate or options.save is not None):
         raise ValueError("--model takes neither --evaluate nor --save")
-    if (output := options.output or Path(f"{file_stem(options.ratings)}-recommend.csv")).suffix.lower() != ".csv":
-        raise ValueError(f"{output}: the name ends in {output.suffix!r}; .csv is written")
+    output = options.output or Path(f"{file_stem(options.ratings)}-recommend.csv")
+    arguments.outputs([(None if options.evaluate else output, (".csv",)), (options.save, ())], [options.ratings, options.model])
     settings.configure(options.backend, options.threads)
     recommender = _method(options) if options.model is None else recommendation.load(options.model)
     ratings = recommendation.read_ratings(options.ratings, recommender.item_ids)
     users, items = ratings.matrix.shape
     print(f"{options.ratings}: {ratings.matrix.nnz:,} ratings, {users:,} users, {items:,} items")
+    if options.top > items:
+        raise ValueError(f"--top takes at most the number of items, {items}; got {options.top}")
     if options.evaluate:
         kept, held_out = recommendation.split(ratings, seed=options.seed)
         found = recommendation.evaluate(recommender.fit(kept, progress=True), kept, held_out, options.top)
