@@ -72,6 +72,7 @@ _APPLICATIONS: tuple[str, ...] = (
     "generation",
     "imputation",
     "recommendation",
+    "sklearn",
 )  # modules that are imported where they are used
 
 
