@@ -114,7 +114,7 @@ class AutoencoderTransformer(Network):
         AutoencoderTransformer
             This one.
         """
-        return self._fit(X, sample_weight)
+        return self._fit(X, y, sample_weight)
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> AutoencoderTransformer:
         """Go on learning: one pass over rows as they come.
@@ -125,7 +125,7 @@ class AutoencoderTransformer(Network):
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the mean squared error of reconstructions, of X (rows, features); higher is better."""
-        check_is_fitted(self)
+        check_is_fitted(self, "model_")
         X = table(self, X, accept_sparse="csr", reset=False)
         errors = self.model_.reconstruction_error(X, n_threads=self.n_threads)
         return -float(np.average(errors, weights=None if sample_weight is None else weights(sample_weight, X)))

@@ -86,7 +86,7 @@ class DenoisingTransformer(OneToOneFeatureMixin, TransformerMixin, Watched, Base
         hidden = widths(self.hidden_layer_sizes)
         denoiser = Denoiser(hidden, epochs=self.epochs, seed=seeded(self.random_state), n_threads=self.n_threads)
         X = table(self, X, ensure_min_samples=2)
-        with told(self, X):
+        with told(self, X, y):
             if self.noise is None:
                 if y is None:
                     raise ValueError("y takes the clean rows of X where noise is None, got None")
@@ -98,7 +98,7 @@ class DenoisingTransformer(OneToOneFeatureMixin, TransformerMixin, Watched, Base
 
     def transform(self, X: Any) -> Array:
         """Clean rows for noisy ones: X (rows, features) -> the same, of float32."""
-        check_is_fitted(self)
+        check_is_fitted(self, "denoiser_")
         return self.denoiser_.denoise(table(self, X, reset=False))
 
     def __sklearn_tags__(self) -> Any:

@@ -66,7 +66,7 @@ class AnomalyDetector(OutlierMixin, Watched, BaseEstimator):
         X = table(self, X, ensure_min_samples=2)
         part: Any = None if isinstance(self.contamination, str) and self.contamination == "auto" else self.contamination
         detector = anomaly.AnomalyDetector(part, steps=self.steps, seed=seeded(self.random_state), n_threads=self.n_threads)
-        with told(self, X, None) as callbacks:
+        with told(self, X, y, None) as callbacks:
             detector.fit(X, callbacks=callbacks)
             if part is not None:
                 detector.calibrate(X)
@@ -76,12 +76,12 @@ class AnomalyDetector(OutlierMixin, Watched, BaseEstimator):
     @property
     def offset_(self) -> float:
         """Scores below are of anomalies."""
-        check_is_fitted(self)
+        check_is_fitted(self, "detector_")
         return -self.detector_.threshold
 
     def score_samples(self, X: Any) -> Array:
         """Minus the detector's scores, so that lower is more anomalous: X (rows, columns) -> (rows,) of float64."""
-        check_is_fitted(self)
+        check_is_fitted(self, "detector_")
         return -self.detector_.score(table(self, X, reset=False))
 
     def decision_function(self, X: Any) -> Array:

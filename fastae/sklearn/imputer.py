@@ -50,13 +50,13 @@ class AutoencoderImputer(OneToOneFeatureMixin, TransformerMixin, Watched, BaseEs
         """Learn from rows, complete or not: X (rows, columns), two rows at least; y is ignored."""
         X = table(self, X, ensure_min_samples=2, ensure_all_finite="allow-nan")
         imputer = imputation.Imputer(steps=self.steps, seed=seeded(self.random_state), n_threads=self.n_threads)
-        with told(self, X, None) as callbacks:
+        with told(self, X, y, None) as callbacks:
             self.imputer_ = imputer.fit(X, callbacks=callbacks)
         return self
 
     def transform(self, X: Any) -> Array:
         """Fill in what is missing: X (rows, columns) -> the same; what was there is as it was."""
-        check_is_fitted(self)
+        check_is_fitted(self, "imputer_")
         return self.imputer_.transform(table(self, X, reset=False, ensure_all_finite="allow-nan"))
 
     def __sklearn_tags__(self) -> Any:

@@ -58,7 +58,7 @@ class Network(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Watched, BaseEs
         model = self._network(sizes, activation=self.activation, dtype=X.dtype, seed=rng)
         return Trainer(model, self._optimizer(), self._loss(), self.batch_size, rng, self.n_threads)
 
-    def _fit(self, X: Any, sample_weight: Any = None) -> Self:
+    def _fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         X = table(self, X, accept_sparse="csr")
         epochs = _check.positive_integer(self.max_iter, "max_iter")
         trainer = self._trainer_of(X)
@@ -66,7 +66,7 @@ class Network(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Watched, BaseEs
         if sample_weight is not None:
             sample_weight = weights(sample_weight, X)
             sample_weight = sample_weight / sample_weight.mean()  # so that a step is as long as without
-        with told(self, X, epochs, lambda trainer: {"model_": copy.deepcopy(trainer.model)}) as callbacks:
+        with told(self, X, y, epochs, lambda trainer: {"model_": copy.deepcopy(trainer.model)}) as callbacks:
             history = trainer.fit(X, epochs=epochs, callbacks=callbacks, sample_weight=sample_weight)
             self._trainer, self.model_ = trainer, trainer.model
             self.loss_curve_, self.n_iter_ = list(history.loss), len(history.loss)
@@ -86,14 +86,14 @@ class Network(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Watched, BaseEs
 
     def transform(self, X: Any) -> Array:
         """Codes of rows: array or CSR (rows, features) -> (rows, n_components)."""
-        check_is_fitted(self)
+        check_is_fitted(self, "model_")
         X = table(self, X, accept_sparse="csr", reset=False)
         codes: Array = self.model_.encode(X, n_threads=self.n_threads)
         return codes
 
     def inverse_transform(self, X: Any) -> Array:
         """Rows from codes: (rows, n_components) -> (rows, features)."""
-        check_is_fitted(self)
+        check_is_fitted(self, "model_")
         X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
         rows: Array = self.model_.decode(_check.samples(X, "X", self.model_.n_latent), n_threads=self.n_threads)
         return rows

@@ -26,14 +26,13 @@ Fitted = Callable[[Trainer], dict[str, Any]]
 
 
 @contextmanager
-def told(estimator: Any, X: Any, epochs: int | None = 0, fitted: Fitted | None = None) -> Iterator[list[Callback]]:
+def told(estimator: Any, X: Any, y: Any, epochs: int | None = 0, fitted: Fitted | None = None) -> Iterator[list[Callback]]:
     """A fit of an estimator, in a method that is ``watched``; what is given to its trainer tells of epochs.
 
     Parameters
     ----------
     estimator : Watched
-    X : array or CSR
-        What it learns from.
+    X, y : what it learns from
     epochs : int or None
         Of the fit; None where their number is not known beforehand.
     fitted : function (trainer) -> dict, optional
@@ -43,26 +42,27 @@ def told(estimator: Any, X: Any, epochs: int | None = 0, fitted: Fitted | None =
         yield []
         return
     fit = estimator._init_callback_context(max_subtasks=epochs)
-    fit.call_on_fit_task_begin(estimator=estimator, X=X)
-    yield [_Epochs(estimator, X, fit, fitted)]
-    fit.call_on_fit_task_end(estimator=estimator, X=X, reconstruction_attributes={})
+    task = {"estimator": estimator, "X": X, "y": y}
+    fit.call_on_fit_task_begin(**task)
+    yield [_Epochs(fit, task, fitted)]
+    fit.call_on_fit_task_end(**task, reconstruction_attributes={})
 
 
 class _Epochs(Callback):
     """Tasks of a fit's task."""
 
-    def __init__(self, estimator: Any, X: Any, fit: Any, fitted: Fitted | None) -> None:
-        self.given, self.fit, self.fitted = {"estimator": estimator, "X": X}, fit, fitted
+    def __init__(self, fit: Any, task: dict[str, Any], fitted: Fitted | None) -> None:
+        self.fit, self.task, self.fitted = fit, task, fitted
         self.epoch: Any = None
 
     def on_steps(self, trainer: Trainer, rows: int, loss: float) -> None:
         """An epoch begins with its first steps."""
         if self.epoch is None:
-            self.epoch = self.fit.subcontext(task_name="epoch").call_on_fit_task_begin(**self.given)
+            self.epoch = self.fit.subcontext(task_name="epoch").call_on_fit_task_begin(**self.task)
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> bool | None:
         """Any of the callbacks may end the fit."""
         fitted, epoch, self.epoch = self.fitted, self.epoch, None
         attributes = None if fitted is None else lambda: fitted(trainer)
-        stop: bool = epoch.call_on_fit_task_end(**self.given, reconstruction_attributes=attributes)
+        stop: bool = epoch.call_on_fit_task_end(**self.task, reconstruction_attributes=attributes)
         return stop

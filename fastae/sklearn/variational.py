@@ -88,7 +88,7 @@ class VAETransformer(Network):
     @watched
     def fit(self, X: Any, y: Any = None) -> VAETransformer:
         """Learn from rows, anew: X an array or sparse matrix (rows, features); y is ignored."""
-        return self._fit(X)
+        return self._fit(X, y)
 
     def partial_fit(self, X: Any, y: Any = None) -> VAETransformer:
         """Go on learning: one pass over rows as they come."""
@@ -96,13 +96,13 @@ class VAETransformer(Network):
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Array:
         """Means of rows, for codes drawn from the standard normal distribution: (n_samples, features)."""
-        check_is_fitted(self)
+        check_is_fitted(self, "model_")
         n = _check.positive_integer(n_samples, "n_samples")
         rows: Array = self.model_.sample(n, seed=seeded(random_state), n_threads=self.n_threads)
         return rows
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean evidence lower bound of X's rows, in nats, with the same draws at every call; higher is better."""
-        check_is_fitted(self)
+        check_is_fitted(self, "model_")
         X = table(self, X, accept_sparse="csr", reset=False)
         return float(self.model_.elbo(X, seed=0, n_threads=self.n_threads).mean())
