@@ -26,6 +26,8 @@ NEEDS = {  # beside what the tests need
     "compression.md": "constriction",
     "generation": "sklearn",
     "generation.md": "sklearn",
+    "sklearn.md": "sklearn",
+    "sklearn_pipeline": "sklearn",
 }
 
 
@@ -64,7 +66,7 @@ def test_backpropagation_example_fails_on_a_wrong_number(tmp_path):
     "name",
     [
         *("anomaly.md", "compression.md", "denoising.md", "features.md", "generation.md", "imputation.md", "linear.md"),
-        *("models.md", "recommendation.md", "training.md"),
+        *("models.md", "recommendation.md", "sklearn.md", "training.md"),
     ],
 )
 def test_document(tmp_path, name):
