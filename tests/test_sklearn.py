@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -152,6 +153,19 @@ def test_sparse_rows_are_as_dense_ones(digits, estimator, dtype):
     np.testing.assert_array_equal(dense.transform(x), thin.transform(sparse.coo_array(x)))
     assert dense.score(x) == pytest.approx(thin.score(sparse.csr_array(x)))
     clone(estimator).partial_fit(sparse.csr_array(x))
+
+
+def test_sparse_rows_stay_sparse():
+    """At no time is more than a part of 20000 x 2000 numbers, which take 160 MB, made dense."""
+    sparse = pytest.importorskip("scipy.sparse")
+    x = sparse.random(20000, 2000, 0.001, "csr", np.float32, np.random.default_rng(0))
+    tracemalloc.start()
+    given = AutoencoderTransformer(4, hidden_layer_sizes=8, max_iter=1, n_threads=1).fit(x)
+    given.transform(x)
+    given.score(x)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 60e6
 
 
 def test_partial_fit_goes_on(digits):
