@@ -16,7 +16,7 @@ from .files import READABLE, file_stem, read_samples, write_matrix
 from .history import DivergenceError
 from .persistence import load
 
-_LOSSES = [name for name in LOSSES if name != "poisson"]  # whose models give logarithms
+_LOSSES = [name for name in LOSSES if name not in ("poisson", "multinomial")]  # whose models give logarithms
 
 
 def main(words: Sequence[str] | None = None) -> int:
