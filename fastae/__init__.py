@@ -77,6 +77,7 @@ _APPLICATIONS: tuple[str, ...] = (
     "imputation",
     "interchange",
     "recommendation",
+    "sklearn",
 )  # modules that are imported where they are used
 _INTERCHANGE: tuple[str, ...] = ("export_c", "export_onnx", "from_torch", "to_torch")  # and functions of one of them
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from . import _check, tables
 from ._check import Array
+from .callbacks import Callback
 from .layers import BLOCK, generator
 from .models import DenoisingAutoencoder
 from .optim import Adam
@@ -49,6 +51,8 @@ class AnomalyDetector:
         Part of rows that are beyond the threshold: 0 to 0.5. Default: 0.05, where there is no quantile.
     quantile : float, optional
         In its place: the quantile of scores that is the threshold, 1 - contamination: 0.5 to 1.
+    steps : int, optional
+        Batches to learn from. Default: as many as the rule says.
     seed : int, numpy.random.Generator or None
         Of weights, noise, order, and rows held back.
     n_threads : int, optional
@@ -80,11 +84,13 @@ class AnomalyDetector:
         contamination: float | None = None,
         *,
         quantile: float | None = None,
+        steps: int | None = None,
         seed: Any = 0,
         n_threads: int | None = None,
         backend: str | None = None,
     ) -> None:
         self.quantile = _quantile(contamination, quantile, 0.05)
+        self.steps = None if steps is None else _check.positive_integer(steps, "steps")
         check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
         kernels(backend)
         generator(seed)
@@ -118,7 +124,9 @@ class AnomalyDetector:
             raise RuntimeError("this AnomalyDetector has learnt nothing yet; call fit, or AnomalyDetector.load")
         return self._fitted
 
-    def fit(self, x: Any, y: Any = None, *, progress: bool = False) -> AnomalyDetector:
+    def fit(
+        self, x: Any, y: Any = None, *, progress: bool = False, callbacks: Iterable[Callback] | Callback = ()
+    ) -> AnomalyDetector:
         """Learn from rows, few of which are anomalies.
 
         Parameters
@@ -129,6 +137,8 @@ class AnomalyDetector:
             Ignored: there for scikit-learn's pipelines.
         progress : bool
             Show a progress bar on stderr, if that is a terminal.
+        callbacks : list of Callback
+            See :mod:`fastae.callbacks`.
 
         Returns
         -------
@@ -142,9 +152,10 @@ class AnomalyDetector:
         """
         x = _unit(tables.rows(x, "x", least=2))
         progress, rng = _check.flag(progress, "progress"), generator(self.seed)
+        steps = self.steps or _STEPS
         order = rng.permutation(len(x))
         held_back = min(len(x) // 10, _HELD_BACK)
-        learnt = x[np.sort(order[held_back:][: _STEPS * _BATCH_SIZE])]
+        learnt = x[np.sort(order[held_back:][: steps * _BATCH_SIZE])]
         columns = Columns.of(learnt)
         model = DenoisingAutoencoder(
             [x.shape[1], *_HIDDEN],
@@ -157,8 +168,9 @@ class AnomalyDetector:
         )
         batch_size = min(_BATCH_SIZE, len(learnt))
         trainer = Trainer(model, Adam(_LEARNING_RATE), "mse", batch_size, rng, self.n_threads, schedule=Cosine())
-        epochs = max(round(_STEPS * batch_size / len(learnt)), 1)
-        trainer.fit(columns.standardise(learnt).astype(np.float32), epochs=epochs, progress=progress)
+        epochs = max(round(steps * batch_size / len(learnt)), 1)
+        standard = columns.standardise(learnt).astype(np.float32)
+        trainer.fit(standard, epochs=epochs, progress=progress, callbacks=callbacks)
         self._fitted = model, columns
         self._threshold = float(np.quantile(self.score(x[order[:held_back]] if held_back else x), self.quantile))
         return self

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from . import _check, tables
 from ._check import Array
+from .callbacks import Callback
 from .layers import Linear, Sequential, generator
 from .models import MaskedAutoencoder
 from .optim import AdamW
@@ -49,6 +50,8 @@ class Imputer:
 
     Parameters
     ----------
+    steps : int, optional
+        Batches to learn from. Default: as many as the rule says.
     seed : int, numpy.random.Generator or None
         Of weights, masks and order.
     n_threads : int, optional
@@ -72,7 +75,10 @@ class Imputer:
     True
     """
 
-    def __init__(self, *, seed: Any = 0, n_threads: int | None = None, backend: str | None = None) -> None:
+    def __init__(
+        self, *, steps: int | None = None, seed: Any = 0, n_threads: int | None = None, backend: str | None = None
+    ) -> None:
+        self.steps = None if steps is None else _check.positive_integer(steps, "steps")
         check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
         kernels(backend)
         generator(seed)
@@ -94,7 +100,7 @@ class Imputer:
             raise RuntimeError("this Imputer has learnt nothing yet; call fit, or Imputer.load")
         return self._fitted
 
-    def fit(self, x: Any, y: Any = None, *, progress: bool = False) -> Imputer:
+    def fit(self, x: Any, y: Any = None, *, progress: bool = False, callbacks: Iterable[Callback] | Callback = ()) -> Imputer:
         """Learn from rows, complete or not.
 
         Parameters
@@ -105,6 +111,8 @@ class Imputer:
             Ignored: there for scikit-learn's pipelines.
         progress : bool
             Show a progress bar on stderr, if that is a terminal.
+        callbacks : list of Callback
+            See :mod:`fastae.callbacks`.
 
         Returns
         -------
@@ -129,8 +137,9 @@ class Imputer:
         decay = min(max(_DECAY / len(x), _LEAST_DECAY), _MOST_DECAY)
         optimizer = AdamW(_LEARNING_RATE, weight_decay=decay)
         trainer = Trainer(model, optimizer, "mse", _BATCH_SIZE, rng, self.n_threads, schedule=Cosine())
-        batches = _batches(x, columns, rng)
-        trainer.fit(batches, epochs=_ROUNDS, steps_per_epoch=_STEPS // _ROUNDS, progress=progress)
+        batches, steps = _batches(x, columns, rng), self.steps or _STEPS
+        rounds = min(_ROUNDS, steps)
+        trainer.fit(batches, epochs=rounds, steps_per_epoch=steps // rounds, progress=progress, callbacks=callbacks)
         self._fitted = model, columns
         return self
 

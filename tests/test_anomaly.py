@@ -9,6 +9,7 @@ import safetensors.numpy
 import fastae
 from fastae import anomaly, cli
 from fastae.anomaly import AnomalyDetector
+from fastae.callbacks import Callback
 
 
 def circle(n, seed=0, radius=1.0):
@@ -92,6 +93,19 @@ def test_calibrate_sets_the_threshold_by_other_rows(few_steps):
 def test_quantile_is_the_rest_of_contamination(few_steps):
     thresholds = {AnomalyDetector(**rate).fit(X[:50]).threshold for rate in ({"contamination": 0.25}, {"quantile": 0.75})}
     assert len(thresholds) == 1
+
+
+@pytest.mark.parametrize(("steps", "taken"), [(3, 3), (80, 80), (83, 80)])
+def test_steps_are_about_so_many_and_watched(steps, taken):
+    """1422 rows, of which 1280 are learnt from: ten batches an epoch."""
+
+    class Watch(Callback):
+        def on_fit_end(self, trainer, finished):
+            self.steps = trainer.steps
+
+    watch = Watch()
+    AnomalyDetector(steps=steps).fit(circle(1422), callbacks=watch)
+    assert watch.steps == taken
 
 
 def test_same_seed_same_bits_on_any_number_of_threads(few_steps):
@@ -233,6 +247,7 @@ def test_wrong_rows(detector, method, x, says):
         ({"seed": -1}, ValueError, "seed takes"),
         ({"n_threads": 0}, ValueError, "n_threads takes"),
         ({"backend": "xx"}, ValueError, "backend takes one of"),
+        ({"steps": 0}, ValueError, "steps takes a positive integer, got 0"),
     ],
 )
 def test_wrong_arguments(arguments, error, says):

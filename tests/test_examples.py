@@ -27,6 +27,8 @@ NEEDS = {  # beside what the tests need
     "generation": "sklearn",
     "generation.md": "sklearn",
     "interchange.md": "torch onnx onnxruntime",
+    "sklearn.md": "sklearn",
+    "sklearn_pipeline": "sklearn",
 }
 
 
@@ -65,7 +67,7 @@ def test_backpropagation_example_fails_on_a_wrong_number(tmp_path):
     "name",
     [
         *("anomaly.md", "compression.md", "denoising.md", "features.md", "generation.md", "imputation.md"),
-        *("interchange.md", "linear.md", "models.md", "recommendation.md", "training.md"),
+        *("interchange.md", "linear.md", "models.md", "recommendation.md", "sklearn.md", "training.md"),
     ],
 )
 def test_document(tmp_path, name):

@@ -5,6 +5,7 @@ import pytest
 
 import fastae
 from fastae import cli, imputation
+from fastae.callbacks import Callback
 from fastae.imputation import Imputer
 
 
@@ -115,6 +116,17 @@ def test_two_rows_are_enough(few_steps):
     assert filled.tolist() == [[1, 4], [1, 4]]  # a column with one number is constant
 
 
+@pytest.mark.parametrize(("steps", "taken"), [(3, 3), (60, 60), (70, 60)])
+def test_steps_are_taken_by_rounds_and_watched(steps, taken):
+    class Watch(Callback):
+        def on_fit_end(self, trainer, finished):
+            self.steps = trainer.steps
+
+    watch = Watch()
+    Imputer(steps=steps).fit(table(50)[1], callbacks=watch)
+    assert watch.steps == taken
+
+
 def test_rows_without_a_number_teach_nothing(few_steps):
     _, x = table(50)
     with_empty = np.vstack([x, np.full((3, 5), np.nan)])
@@ -184,6 +196,8 @@ def test_wrong_rows_and_arguments(imputer):
         Imputer(n_threads=0)
     with pytest.raises(ValueError, match="backend takes one of"):
         Imputer(backend="xx")
+    with pytest.raises(ValueError, match="steps takes a positive integer, got 0"):
+        Imputer(steps=0)
 
 
 def test_labels_are_ignored(few_steps):
