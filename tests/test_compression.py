@@ -160,7 +160,7 @@ def test_one_row_and_blocks(codec, digits):
 
 
 def test_same_seed_same_bits_on_any_number_of_threads(digits):
-    settings = {"hidden": [24, 16], "epochs": 2, "refine": 1}
+    settings = {"hidden": [24, 16], "epochs": 10, "refine": 1}
     one, two = (Codec.fit(digits[:600], 1.0, **settings, seed=5, n_threads=n) for n in (1, 3))
     other = Codec.fit(digits[:600], 1.0, **settings, seed=6)
     assert one.digest == two.digest != other.digest
@@ -341,6 +341,17 @@ def test_degenerate_images():
         codec = Codec.fit(x, 0.5, hidden=8, epochs=2)
         assert np.array_equal(codec.decompress(codec.compress(x, max_error=0)), x)
         assert codec.decompress(codec.compress(x[:1])).shape == x[:1].shape
+
+
+def test_images_that_hardly_vary(digits, rng):
+    """Training learns nothing of them, or less than nothing: constants and two values are exact all the same."""
+    two_greys = np.where(rng.random((200, 1)) < 0.5, np.uint8(50), np.uint8(180)) * np.ones((1, 64), np.uint8)
+    for x in (np.full((1000, 64), 200, np.uint8), two_greys, np.tile(digits[:1], (100, 1)), np.tile(digits[:2], (50, 1))):
+        codec = Codec.fit(x, seed=0)
+        assert np.array_equal(codec.decompress(codec.compress(x)), x)
+    nearly = (200 + rng.integers(0, 2, (300, 64))).astype(np.uint8)
+    codec = Codec.fit(nearly, epochs=20, seed=0)
+    assert compression.psnr(codec.decompress(codec.compress(nearly)), nearly) > 52  # their mean: 51.2
 
 
 # ---- the command line

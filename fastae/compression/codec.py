@@ -90,7 +90,8 @@ class Codec:
         """Learn a codec from images.
 
         An autoencoder is trained with noise on its code; the code is quantised, in steps in proportion to the noise that each
-        feature bore, so that the rate is met; the decoder is then trained on quantised codes.
+        feature bore, so that the rate is met; the decoder is then trained on quantised codes. Where that reproduces the images
+        worse than their mean does, since they hardly vary, the codec's model is linear: their principal components.
 
         Parameters
         ----------
@@ -138,7 +139,13 @@ class Codec:
         refine = -(-epochs // 5) if refine is None else _check.count(refine, "refine")
         bits, run = rate * x.shape[1], (batch_size, rng, n_threads, progress)
         model, spread = learning.learn(shown, bits, widths, n_codes, sigma, epochs, lr, *run)
-        return cls(*learning.quantise(model, x, bits, spread, refine, 0.5 * lr, *run))
+        codec = cls(*learning.quantise(model, x, bits, spread, refine, 0.5 * lr, *run))
+        some = x[:: max(len(x) // 5000, 1)]
+        mean = np.broadcast_to(np.rint(x.mean(axis=0)), some.shape)
+        if psnr(codec._pixels(codec._quantise(some, n_threads), n_threads, exact=False), some) >= psnr(mean, some):
+            return codec
+        model, spread = learning.principal_components(shown)  # of images that hardly vary, training has learnt nothing
+        return cls(*learning.quantise(model, x, bits, spread, 0, lr, *run))
 
     @classmethod
     def calibrate(
