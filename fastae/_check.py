@@ -105,7 +105,7 @@ def samples(value: Any, argument: str, width: int) -> Array:
         raise ValueError(f"{argument} is empty, of shape {x.shape}; at least one sample is needed")
     if not (x.dtype.isnative and x.flags.aligned):
         x = x.astype(x.dtype.newbyteorder("="))
-    return x
+    return np.asarray(x)  # of numpy.matrix, which is never of one dimension, what others index
 
 
 def matrix(value: Any, argument: str, width: int) -> Any:

@@ -59,6 +59,8 @@ class AnomalyDetector:
     ----------
     threshold : float
         Rows with higher scores are anomalies. May be set.
+    quantile : float
+        1 - contamination, for ``fit`` and ``calibrate``. May be set.
     model : DenoisingAutoencoder
         Of standardised columns.
     columns : Columns
@@ -84,7 +86,7 @@ class AnomalyDetector:
         n_threads: int | None = None,
         backend: str | None = None,
     ) -> None:
-        self.quantile = _quantile(contamination, quantile, 0.05)
+        self._quantile = _quantile(contamination, quantile, 0.05)
         check_threads(n_threads)
         generator(seed)  # refuses a wrong one now
         self.seed, self.n_threads, self.backend = seed, n_threads, backend
@@ -100,6 +102,15 @@ class AnomalyDetector:
     def columns(self) -> Columns:
         """Mean and scale of each column."""
         return self._ready()[1]
+
+    @property
+    def quantile(self) -> float:
+        """Of scores, for the threshold of a fit to come."""
+        return self._quantile
+
+    @quantile.setter
+    def quantile(self, value: float) -> None:
+        self._quantile = _quantile(None, value, 0.05)
 
     @property
     def threshold(self) -> float:

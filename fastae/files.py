@@ -15,14 +15,23 @@ from .datasets import load_digits, load_idx
 from .persistence import write_atomically
 
 READABLE = ".npy, .npz, .csv or idx (gzipped or not)"
-_MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # cells of a .csv in which there is no number, in small letters
+_MISSING = (
+    "",
+    "na",
+    "n/a",
+    "#n/a",
+    "nan",
+    "null",
+    "none",
+    "?",
+)  # cells of a .csv without a number, in small letters
 _NAMES = ("x", "X", "data", "images")  # of the array that is meant, in an .npz of several
 
 
 def read_matrix(path: str | os.PathLike[str], missing: bool = False) -> Array:
     """Samples from a file, (samples, features); images of more dimensions are flattened.
 
-    Where cells of a .csv may be missing, NaN stands for those that are empty or hold NA, N/A, null, none or ?.
+    Where cells of a .csv may be missing, NaN stands for those that are empty or hold NA, N/A, #N/A, nan, null, none or ?.
 
     Raises
     ------
@@ -57,6 +66,15 @@ def read_samples(name: str) -> tuple[Array, Array | None]:
     if name == "digits" and not Path(name).exists():
         return load_digits()
     return read_matrix(name), None
+
+
+def column_names(path: str | os.PathLike[str]) -> list[str] | None:
+    """Those that the first line of a .csv file holds; None if it holds numbers, and for other files."""
+    if Path(path).suffix.lower() != ".csv":
+        return None
+    with open(path, encoding="utf-8-sig") as file:
+        line = file.readline()
+    return [cell.strip() for cell in line.split(",")] if _is_header(line) else None
 
 
 def file_stem(name: str) -> str:

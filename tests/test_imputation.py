@@ -161,7 +161,7 @@ INF[4, 2] = -np.inf
         (table(5)[0][:0], ValueError, r"\(0, 5\)"),
         (table(5)[0][:, 0], ValueError, r"\(5,\)"),
         (np.zeros((5, 3), np.uint8), TypeError, "got uint8"),
-        (np.zeros((5, 3), int), TypeError, "got int64"),
+        (np.zeros((5, 3), int), TypeError, "x takes float32 or float64, in which NaN is missing, got int64"),
         (np.array([["a", "b"], ["c", "d"]]), TypeError, "got <U1"),
         (np.ma.masked_equal(table(5)[0], 7.25), ValueError, "x has masked elements"),
     ],
