@@ -395,7 +395,15 @@ def test_command_line(tmp_path, monkeypatch, capsys, digits):
     capsys.readouterr()
     (tmp_path / "cut.faec").write_bytes((tmp_path / "o.faec").read_bytes()[:-9])
     np.save("wide.npy", np.zeros((3, 65), np.uint8))
-    np.save("grey.npy", np.full((3, 64), 200.0))
+    np.save("grey.npy", np.full((3, 64), 200.5))
+    np.savetxt("bytes.csv", digits[:9], delimiter=",", fmt="%d")
+    np.save("bytes.npy", digits[:9].astype(np.int64))
+    np.savetxt("bits.csv", digits[:9] > 127, delimiter=",", fmt="%d")
+    for name, same in (("bytes.csv", digits[:9]), ("bytes.npy", digits[:9]), ("bits.csv", np.where(digits[:9] > 127, 255, 0))):
+        run("compress", "c.safetensors", name, "--max-error", 0, "--output", "o.faec")
+        run("decompress", "c.safetensors", "o.faec", "--output", "o.npy")
+        assert np.array_equal(np.load("o.npy"), same)
+    capsys.readouterr()
     before = sorted(tmp_path.iterdir())
     for words, says in (
         (("decompress", "c.safetensors", "cut.faec"), "decompress: data is cut short"),
@@ -411,6 +419,7 @@ def test_command_line(tmp_path, monkeypatch, capsys, digits):
         (("compress", "c.safetensors", "digits", "--max-error", "300"), "max_error takes an integer from 0 to 255"),
         (("compress", "d.safetensors", "digits", "--train", "--bits-per-pixel", "0"), "bits_per_pixel"),
         (("compress", "d.safetensors", "wide.npy", "--train"), "at least 20 samples"),
+        (("compress", "c.safetensors", "digits", "--train"), "c.safetensors exists; --train would make all files"),
     ):
         run(*words, code=2)
         out, err = capsys.readouterr()

@@ -633,18 +633,44 @@ def test_command_evaluates(file, capsys, method, monkeypatch):
     assert not Path("ratings-recommend.csv").exists()
 
 
+def test_command_on_few_items(tmp_path, monkeypatch, capsys):
+    """Fewer than --top: as many as there are."""
+    monkeypatch.chdir(tmp_path)
+    Path("few.csv").write_text("a,x,5\na,y,4\nb,x,3\nc,z,1\n")
+    _run(capsys, "few.csv", "--method", "ease")
+    assert [line.split(",")[0] for line in Path("few-recommend.csv").read_text().splitlines()[1:]] == list("abbcc")
+
+
+def test_command_knows_a_scale(file, capsys, monkeypatch):
+    monkeypatch.setitem(AutoRec.__init__.__kwdefaults__, "epochs", 1)
+    Path("new.csv").write_text("somebody,item 5,6\n")
+    _run(capsys, file, "--method", "autorec", "--save", "m.safetensors")
+    err = _run(capsys, "new.csv", "--model", "m.safetensors", code=2).err
+    assert "from 1 to 5, got 6 by user 'somebody' of item 'item 5'" in err
+    _run(capsys, file, "--method", "autorec", "--scale", 0.5, 6, "--save", "m.safetensors")
+    _run(capsys, "new.csv", "--model", "m.safetensors")
+
+
+IGNORED = (["--evaluate"], ["--save", "n"], ["--method", "ease"], ["--seed", "0"], ["--scale", "1", "5"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["none.csv"], "none.csv: No such file"),
         (["ratings.csv", "--model", "none.safetensors"], "none.safetensors: No such file"),
-        (["ratings.csv", "--model", "m", "--evaluate"], "--model takes neither"),
+        *((["ratings.csv", "--model", "m.safetensors", *words], "--model takes neither") for words in IGNORED),
+        (["ratings.csv", "--evaluate", "--output", "o.csv"], "--evaluate writes nothing"),
+        (["ratings.csv", "--evaluate", "--save", "o.safetensors"], "--evaluate writes nothing"),
+        (["ratings.csv", "--scale", "1", "5"], "--scale counts with --method autorec"),
+        (["few.csv", "--evaluate"], "few.csv has no user with three ratings"),
         (["ratings.csv", "--output", "o.xlsx"], ".csv is written"),
         (["unknown.csv", "--model", "m.safetensors"], "the first is 'new'"),
     ],
 )
 def test_command_refuses(file, capsys, arguments, says):
     Path("unknown.csv").write_text("a,new,1\n")
+    Path("few.csv").write_text("a,x,1\na,y,2\nb,x,3\n")
     EASE().fit(rec.read_ratings(file)).save("m.safetensors")
     words = arguments if "--model" in arguments else [*arguments, "--method", "ease"]
     err = _run(capsys, *words, code=2).err
