@@ -44,6 +44,13 @@ def count(value: Any, argument: str) -> int:
     return int(value)
 
 
+def widths(value: Any, argument: str) -> list[int]:
+    """Widths of layers, from one or a sequence of them."""
+    if isinstance(value, str) or not (isinstance(value, numbers.Integral) or hasattr(value, "__iter__")):
+        raise TypeError(f"{argument} takes a positive integer, or several; got {value!r}")
+    return [positive_integer(width, argument) for width in ([value] if isinstance(value, numbers.Integral) else value)]
+
+
 def flag(value: Any, argument: str) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{argument} takes True or False, got {value!r}")

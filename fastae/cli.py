@@ -13,9 +13,8 @@ import numpy as np
 from . import __version__, benchmark, settings, train_command
 from ._kernels.names import ACTIVATIONS, LOSSES
 from .commands import APPLICATIONS, anomaly, arguments
-from .files import READABLE, column_names, file_stem, read_samples, write_matrix
+from .files import READABLE, WRITABLE, column_names, file_stem, read_samples, write_matrix
 from .history import DivergenceError
-from .persistence import load
 
 _LOSSES = [name for name in LOSSES if name != "poisson"]  # whose models give logarithms
 
@@ -128,9 +127,10 @@ def train(options: argparse.Namespace) -> None:
 def apply(options: argparse.Namespace) -> None:
     """decode, reconstruct, score: a model on a file."""
     settings.configure(options.backend, options.threads)
-    model = load(options.model)
-    x, _ = read_samples(options.data)
     output = options.output or Path(f"{file_stem(options.data)}-{options.command}.npy")
+    arguments.outputs([(output, WRITABLE)], [options.model, options.data])
+    model = arguments.model(options.model, "fastae.anomaly" if options.command == "score" else None)
+    x, _ = read_samples(options.data)
     detector = anomaly.detector(options.model) if options.command == "score" else None
     if detector is not None:
         result = detector.score(x)

@@ -6,6 +6,7 @@ import io
 import os
 import warnings
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from ._check import Array
 from .datasets import load_digits, load_idx
 from .persistence import write_atomically
 
+WRITABLE = (".npy", ".npz", ".csv")
 READABLE = ".npy, .npz, .csv or idx (gzipped or not)"
 _MISSING = (
     "",
@@ -84,18 +86,24 @@ def file_stem(name: str) -> str:
 
 def write_matrix(path: str | os.PathLike[str], x: Array) -> None:
     """An array to a .npy, .npz or .csv file, by its name; an old file is replaced once the new one is whole."""
-    path = Path(path)
+    path = check_ending(path, WRITABLE)
     data = io.BytesIO()
     suffix = path.suffix.lower()
     if suffix == ".npy":
         np.save(data, x)
     elif suffix == ".npz":
         np.savez_compressed(data, x=x)
-    elif suffix == ".csv":
-        np.savetxt(data, x, delimiter=",", fmt="%.9g")
     else:
-        raise ValueError(f"{path}: the name ends in {path.suffix!r}; .npy, .npz or .csv is written")
+        np.savetxt(data, x, delimiter=",", fmt="%.9g")
     write_atomically(path, data.getvalue())
+
+
+def check_ending(path: str | os.PathLike[str], endings: Sequence[str]) -> Path:
+    """A path, if its name ends in one of these."""
+    path = Path(path)
+    if path.suffix.lower() not in endings:
+        raise ValueError(f"{path}: the name ends in {path.suffix!r}; {' or '.join(endings)} is written")
+    return path
 
 
 def _npy(path: Path) -> Array:

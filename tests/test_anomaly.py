@@ -299,6 +299,11 @@ def test_detect_then_score(tmp_path, monkeypatch, capsys):
     [
         (["detect", "none.csv"], "none.csv: No such file"),
         (["detect", "nan.csv"], "row 1, column 1"),
+        (["detect", "good.csv", "nan.csv"], "nan.csv has NaN or infinity, the first in row 1, column 1"),
+        (["detect", "good.csv", "--output", "o.xyz"], "the name ends in '.xyz'"),
+        (["detect", "good.csv", "--model", "none/m"], "none/m: No such file"),
+        (["detect", "good.csv", "--output", "good.csv"], "over good.csv, which is read"),
+        (["detect", "good.csv", "wide.csv", "--model", "wide.csv"], "over wide.csv, which is read"),
         (["detect", "one.csv"], "at least 2 rows"),
         (["detect", "abc.csv", "bac.csv"], "bac.csv has the column 'b' where abc.csv has 'a'"),
         (["detect", "good.csv", "wide.csv"], "wide.csv has 4 columns, good.csv has 3"),
@@ -321,6 +326,7 @@ def test_wrong_commands(detector, tmp_path, monkeypatch, capsys, arguments, says
     ):
         (tmp_path / f"{name}.csv").write_text(text)
     before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(fastae.Trainer, "fit", lambda *_, **__: pytest.fail("the training has begun"))
     try:
         code = cli.main(arguments)
     except SystemExit as exit_:  # argparse's own

@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import fastae
-from fastae import cli
+from fastae import anomaly, cli, denoising, features, imputation
 
 ENV = {**os.environ, "PYTHONWARNINGS": "error", "MPLBACKEND": "Agg"}
 FASTAE = [sys.executable, "-P", "-m", "fastae"]
@@ -247,8 +247,9 @@ BAD = [  # arguments, what stderr says
     (["encode", MODEL, "wide.csv"], "(samples, 3), got (2, 4)"),
     (["decode", MODEL, "good.npy"], "(samples, 2), got (5, 3)"),
     (["reconstruct", MODEL, "nan.csv"], "NaN"),
-    (["score", MODEL, "good.npy", "--output", "out.png"], ".npy, .npz or .csv"),
+    (["score", MODEL, "good.npy", "--output", "out.png"], ".npy or .npz or .csv"),
     (["score", MODEL, "good.npy", "--output", "nowhere/out.npy"], "nowhere"),
+    (["score", MODEL, "good.npy", "--output", "./good.npy"], "over good.npy, which is read"),
     (["frobnicate"], "frobnicate"),
     ([], "command"),
     (["encode", MODEL], "data"),
@@ -272,6 +273,35 @@ def test_bad_input(arguments, says, model, tmp_path, monkeypatch, capsys):
     assert "Traceback" not in err
     left = set(tmp_path.rglob("*")) - set(before)
     assert not [path for path in left if path.is_file()]
+
+
+def applications_models():
+    """Files of applications whose models take prepared data, and what is said of them."""
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fastae.Trainer, "fit", lambda *_, **__: None)
+        return [
+            (anomaly.AnomalyDetector().fit(x), "a detector", "score"),
+            (features.FeatureExtractor(2).fit(x), "a feature extractor", "encode"),
+            (imputation.Imputer().fit(x), "an imputer", None),
+            (denoising.Denoiser(4).fit(x, x), "a denoiser of vectors", None),
+            (denoising.ImageDenoiser(), "a denoiser of images", None),
+        ]
+
+
+@pytest.mark.parametrize("command", ["encode", "decode", "reconstruct", "score", "generate"])
+def test_models_of_prepared_data_are_refused(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", np.zeros((5, 3), "float32"))
+    for made, what, handling in applications_models():
+        made.save("m.safetensors")
+        assert cli.main([command, "m.safetensors", "x.npy"]) == (0 if handling == command else 2)
+        written = Path(f"x-{command}.npy")
+        if handling == command:
+            written.unlink()
+        else:
+            assert f"m.safetensors is {what}, whose model takes prepared data; use " in capsys.readouterr().err
+            assert not written.exists()
 
 
 def test_bad_input_in_a_subprocess(tmp_path):

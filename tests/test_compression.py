@@ -410,7 +410,7 @@ def test_command_line(tmp_path, monkeypatch, capsys, digits):
         (("decompress", "c.safetensors", "mine.npy"), "no file of fastae.compression"),
         (("decompress", "c.safetensors", "none.faec"), "none.faec: No such file"),
         (("decompress", "none.safetensors", "o.faec"), "none.safetensors: No such file"),
-        (("decompress", "c.safetensors", "o.faec", "--output", "o.xyz"), ".npy, .npz or .csv"),
+        (("decompress", "c.safetensors", "o.faec", "--output", "o.xyz"), ".npy or .npz or .csv"),
         (("compress", "none.safetensors", "digits"), "none.safetensors: No such file"),
         (("compress", "mine.npy", "digits"), "mine.npy"),
         (("compress", "c.safetensors", "wide.npy"), "(samples, 64), got (3, 65)"),
@@ -420,6 +420,11 @@ def test_command_line(tmp_path, monkeypatch, capsys, digits):
         (("compress", "d.safetensors", "digits", "--train", "--bits-per-pixel", "0"), "bits_per_pixel"),
         (("compress", "d.safetensors", "wide.npy", "--train"), "at least 20 samples"),
         (("compress", "c.safetensors", "digits", "--train"), "c.safetensors exists; --train would make all files"),
+        (("compress", "d.safetensors", "digits", "--train", "--max-error", "-1"), "max_error takes an integer >= 0"),
+        (("compress", "d.safetensors", "digits", "--train", "--output", "none/o"), "none/o: No such file"),
+        (("compress", "none/d", "digits", "--train"), "none/d: No such file"),
+        (("compress", "wide.npy", "wide.npy", "--train"), "over wide.npy, which is read"),
+        (("compress", "d", "digits", "--train", "--output", "d"), "over d, which is written too"),
     ):
         run(*words, code=2)
         out, err = capsys.readouterr()

@@ -10,7 +10,7 @@ import safetensors.numpy
 
 import fastae
 from fastae import cli
-from fastae.denoising import Denoiser, ImageDenoiser, estimate_sigma, image, learning, patches, pixels, training, vectors
+from fastae.denoising import Denoiser, ImageDenoiser, estimate_sigma, files, image, learning, patches, pixels, training, vectors
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -126,6 +126,19 @@ def test_alpha_stays(denoiser, channels):
     assert np.array_equal(found[..., :-1].reshape(opaque.shape), denoiser.denoise(opaque, 20))
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_equal_channels_are_grey(denoiser, channels):
+    """Their noise is one, not three; no tint comes of it."""
+    grey = np.clip(noisy(scene(40, 40), 20), 0, 255).astype(np.uint8)
+    picture = np.stack([grey] * channels, axis=-1)
+    assert estimate_sigma(picture) == estimate_sigma(grey)
+    found = denoiser.denoise(picture, 20)
+    for channel in range(3):
+        assert np.array_equal(found[..., channel], denoiser.denoise(grey, 20))
+    if channels == 4:
+        assert np.array_equal(found[..., 3], grey)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (5, 3), (2, 40), (3, 1, 1), (12, 12, 3)])
 def test_smaller_than_a_patch(denoiser, shape):
     """Mirrored as often as needed."""
@@ -139,14 +152,20 @@ def test_no_noise_no_change(denoiser):
     picture = scene().astype(np.uint8)
     assert np.array_equal(denoiser.denoise(picture, 0), picture)
     assert np.array_equal(denoiser.denoise(np.full((20, 20), 7, np.uint8)), np.full((20, 20), 7))  # estimated: none
-    black = np.zeros((20, 20))
-    assert np.abs(denoiser.denoise(black, 1e-300)).max() < 1e-299
+    for even in (np.full((20, 20), 0.3), np.full((20, 20, 3), [0.1, 0.2, 0.3], np.float32), np.zeros((20, 20))):
+        assert np.array_equal(denoiser.denoise(even, 0.1), even)
+    point = np.zeros((20, 20))
+    point[3, 4] = 1e-300
+    assert np.abs(denoiser.denoise(point, 1e-300)).max() < 1e-299
 
 
-def test_no_pixel_is_changed_by_more_than_four_deviations(denoiser):
-    points = np.zeros((40, 40))
-    points[::9, ::9] = 1000
-    assert np.abs(denoiser.denoise(points, 2.0) - points).max() <= 8 + 1e-3
+@pytest.mark.parametrize("channels", [1, 3])
+def test_no_plane_is_changed_by_more_than_four_deviations(denoiser, channels):
+    points = np.zeros((40, 40, channels))
+    points[::9, ::9, 0] = 1000
+    points[::7, ::7, channels - 1] = 1000
+    change = pixels.planes(denoiser.denoise(points, 2.0) - points)
+    assert np.abs(change).max() <= 8 + 1e-3
 
 
 def test_what_is_given_stays(denoiser):
@@ -268,6 +287,7 @@ NAN[3, 4] = np.nan
         ("photo.png", TypeError, "got <U9"),
         (None, TypeError, "got object"),
         (NAN, ValueError, "image has NaN or infinity, the first in row 3"),
+        (np.full((30, 30), 1e308), ValueError, "image has numbers too large for float32"),
     ],
 )
 def test_images_that_are_none(denoiser, picture, error, says):
@@ -278,7 +298,7 @@ def test_images_that_are_none(denoiser, picture, error, says):
     with pytest.raises(
         error, match=says.replace("image takes an", r"images\[1\] takes an").replace("image has", r"images\[1\] has")
     ):
-        ImageDenoiser().fit([scene(), picture], samples=64)
+        ImageDenoiser().fit([scene() / 255, picture], samples=64)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +320,10 @@ def test_a_row_has_no_noise_to_estimate(denoiser):
     [
         ({"images": []}, ValueError, "images takes at least one"),
         ({"images": [scene(12, 40)]}, ValueError, r"images\[0\] takes at least 13 pixels in either direction, got \(12, 40\)"),
-        ({"sigmas": (0, 1)}, ValueError, "sigmas takes two numbers above 0, the lower first, got 0"),
+        ({"sigmas": (0, 1)}, ValueError, "sigmas takes two numbers above 0, at most 1, the lower first, got 0"),
+        ({"sigmas": (5, 100)}, ValueError, "at most 1, the lower first, got 5"),
+        ({"images": [scene()]}, ValueError, r"images\[0\] takes values from -0.1 to 1.1, got .* 1 is white"),
+        ({"images": None}, TypeError, "images takes a sequence of images, got None"),
         ({"sigmas": (0.2, 0.1)}, ValueError, r"the lower first, got \(0.2, 0.1\)"),
         ({"sigmas": 0.1}, TypeError, "sigmas takes two numbers above 0"),
         ({"sigmas": (0.1, 0.2, 0.3)}, TypeError, "sigmas takes two numbers"),
@@ -311,7 +334,7 @@ def test_a_row_has_no_noise_to_estimate(denoiser):
 def test_wrong_arguments_of_fit(arguments, error, says):
     denoiser = ImageDenoiser()
     with pytest.raises(error, match=says):
-        denoiser.fit(**{"images": [scene()], **arguments})
+        denoiser.fit(**{"images": [scene() / 255], **arguments})
     assert denoiser._model is None
 
 
@@ -486,6 +509,7 @@ def test_wrong_noise(arguments, error, says):
     [
         ({"hidden": 0}, ValueError, "hidden takes a positive"),
         ({"hidden": [8, 2.5]}, TypeError, "hidden takes"),
+        ({"hidden": 1.5}, TypeError, "hidden takes a positive integer, or several; got 1.5"),
         ({"epochs": 0}, ValueError, "epochs takes"),
     ],
 )
@@ -567,6 +591,33 @@ def test_palettes_and_bits(tmp_path, monkeypatch):
             assert found.mode == mode
 
 
+@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("order", ["II", "MM"])
+def test_grey_of_16_bits_in_either_order_of_bytes(denoiser, tmp_path, order, ending):
+    picture = np.clip(257 * noisy(scene(30, 40), 20), 0, 65535).astype("<u2" if order == "II" else ">u2")
+    path, out = tmp_path / "in.tif", tmp_path / f"out.{ending}"
+    to, tags = "<" if order == "II" else ">", {256: 40, 257: 30, 258: 16, 259: 1, 262: 1, 273: 110, 278: 30, 279: 2400}
+    entries = [struct.pack(f"{to}HHII", tag, 4, 1, n) for tag, n in tags.items()]
+    head = order.encode() + struct.pack(f"{to}HIH", 42, 8, len(tags))
+    path.write_bytes(b"".join((head, *entries, bytes(4))) + picture.tobytes())
+    assert np.array_equal(files.read_image(path)[0], picture)
+    assert cli.main(["denoise", str(path), str(out), "--sigma", "5140"]) == 0
+    assert np.array_equal(files.read_image(out)[0], denoiser.denoise(picture, 5140))
+
+
+@pytest.mark.parametrize(("mode", "key", "n"), [("L", 30, 2), ("RGB", (30, 30, 30), 4), ("1", 0, 2)])
+def test_a_colour_that_is_transparent_stays_so(tmp_path, mode, key, n):
+    path, out = tmp_path / "in.png", tmp_path / "out.png"
+    picture = Image.new(mode, (20, 20), key)
+    picture.paste(1 if mode == "1" else tuple([200] * len(mode)) if mode == "RGB" else 200, (0, 0, 7, 20))
+    picture.save(path, transparency=key)
+    assert cli.main(["denoise", str(path), str(out), "--sigma", "5"]) == 0
+    found = files.read_image(out)[0]
+    assert found.shape == (20, 20, n)
+    assert (found[:, :7, -1] == 255).all()
+    assert (found[:, 7:, -1] == 0).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -581,8 +632,17 @@ def test_palettes_and_bits(tmp_path, monkeypatch):
         (["alpha.png", "out.jpg"], "out.jpg cannot be written: "),
         (["row.png"], "give sigma"),
         (["good.png", "--sigma", "-1"], "sigma takes a number >= 0"),
+        (["good.png", "--sigma", "-1", "--train", "good.png"], "sigma takes a number >= 0"),
+        (["row.png", "--train", "good.png"], "give sigma"),
+        (["alpha.png", "out.jpg", "--train", "good.png"], "out.jpg cannot be written: "),
+        (["good.png", "none/out.png", "--train", "good.png"], "none/out.png: No such file"),
+        (["good.png", "--train", "good.png", "--model", "none/m"], "none/m: No such file"),
+        (["good.png", "good.png"], "good.png would be written over good.png, which is read; name another file"),
+        (["good.png", "--train", "row.png", "--model", "./row.png"], "would be written over row.png, which is read"),
+        (["good.png", "--train", "row.png", "--model", "./good.png"], "would be written over good.png, which is read"),
+        (["good.png", "out.png", "--train", "good.png", "--model", "out.png"], "over out.png, which is written too"),
         (["good.png", "--seed", "1"], "--seed counts with --train only"),
-        (["good.png", "--train", "row.png"], "images[0] takes at least 13 pixels"),
+        (["good.png", "--train", "row.png"], "row.png takes at least 13 pixels"),
         (["good.png", "--model", "plain.safetensors"], "not one of fastae.denoising"),
     ],
 )
@@ -600,6 +660,7 @@ def test_wrong_commands(tmp_path, monkeypatch, capsys, arguments, says):
         picture.save("moving.gif", save_all=True, append_images=[picture.rotate(90)])
     fastae.Autoencoder([3, 2], seed=0).save("plain.safetensors")
     before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(ImageDenoiser, "fit", lambda *_, **__: pytest.fail("the training has begun"))
     assert cli.main(["denoise", *arguments]) == 2
     assert says in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before

@@ -275,6 +275,10 @@ def test_encode_learns_and_encodes(few_steps, tmp_path, monkeypatch, capsys):
     assert cli.main(["encode", "f.safetensors", "new.csv", "--output", "new.npz"]) == 0
     np.testing.assert_allclose(np.load("new.npz")["x"], codes[:10], rtol=1e-4, atol=1e-5)
     assert tables.has("f.safetensors", "fastae.features")
+    np.savetxt("pixels.csv", DIGITS[:10] * 255, delimiter=",")
+    assert cli.main(["encode", "f.safetensors", "pixels.csv", "--white", "255"]) == 0
+    np.testing.assert_allclose(np.load("pixels-encode.npy"), codes[:10], rtol=1e-3, atol=1e-3)
+    assert cli.main(["encode", "g", "pixels.csv", "--train", "--shape", "8x8", "--white", "255"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -288,13 +292,23 @@ def test_encode_learns_and_encodes(few_steps, tmp_path, monkeypatch, capsys):
         (["m", "one.csv", "--train"], "at least 2 rows"),
         (["m", "nan.csv", "--train"], "row 1, column 1"),
         (["m", "none.csv", "--train"], "none.csv: No such file"),
+        (["good.csv", "good.csv", "--train"], "good.csv would be written over good.csv, which is read; name another file"),
+        (["m.npy", "good.csv", "--train", "--output", "m.npy"], "m.npy would be written over m.npy, which is written too"),
+        (["none/m", "good.csv", "--train"], "none/m: No such file"),
+        (["m", "good.csv", "--train", "--output", "o.xyz"], "the name ends in '.xyz'"),
+        (["m", "good.csv", "--train", "--output", "none/o.csv"], "none/o.csv: No such file"),
+        (
+            ["m", "dark.csv", "--train", "--shape", "1x2"],
+            "dark.csv takes values from 0 to 1, got 0 to 255; tell what white is",
+        ),
     ],
 )
 def test_wrong_commands(tmp_path, monkeypatch, capsys, arguments, says):
     monkeypatch.chdir(tmp_path)
-    for name, text in (("good", "0,1\n1,0\n"), ("nan", "1,2\n4,nan\n"), ("one", "1,2\n")):
+    for name, text in (("good", "0,1\n1,0\n"), ("nan", "1,2\n4,nan\n"), ("one", "1,2\n"), ("dark", "0,255\n9,8\n")):
         (tmp_path / f"{name}.csv").write_text(text)
     before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(fastae.Trainer, "fit", lambda *_, **__: pytest.fail("the training has begun"))
     try:
         code = cli.main(["encode", *arguments])
     except SystemExit as exit_:  # argparse's own

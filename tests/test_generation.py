@@ -109,7 +109,12 @@ def test_png_is_the_tiles(tmp_path):
         (np.zeros((2, 64)), {"shape": (8, 7)}, ValueError, "of 64 pixels, got 8 x 7"),
         (np.zeros((2, 64)), {"shape": 8}, ValueError, r"shape takes \(height, width\), got 8"),
         (np.zeros((2, 64)), {"columns": 0}, ValueError, "columns takes"),
-        (np.zeros((2, 8, 8)), {}, ValueError, "images takes an array of shape"),
+        (
+            np.zeros((2, 8, 8)),
+            {},
+            ValueError,
+            r"\(samples, 64\).* images\.reshape\(len\(images\), -1\)",
+        ),
         (np.zeros(64), {}, ValueError, "images takes"),
         (np.zeros((0, 64)), {}, ValueError, "images is empty"),
         (np.full((2, 64), np.nan), {}, ValueError, "images has NaN"),
@@ -191,7 +196,7 @@ def test_same_seed_same_bits_on_any_number_of_threads(plain):
 @pytest.mark.parametrize("x", [np.ones((2, 9)), np.zeros((3, 9), np.uint8), np.eye(9)[:, :1]])
 def test_tables_at_the_edge(x):
     """Constants, two rows, one pixel; a mixture of constant codes."""
-    made = Generator.learn(x, 2, hidden=(4,), epochs=2)
+    made = Generator.learn(x, 2, hidden=4, epochs=2)
     mixed = Generator.of_codes(fastae.Autoencoder([x.shape[1], 2], seed=0), x, 2 if x.std() else 1)
     for one in (made, mixed):
         assert np.isfinite(one.sample(4, seed=0)).all()
@@ -264,7 +269,18 @@ def test_wrong_priors_in_a_file(plain, tmp_path, wrong):
         (lambda g, c, p: Generator.learn(DIGITS, epochs=0), ValueError, "epochs takes"),
         (lambda g, c, p: Generator.learn(DIGITS, batch_size=0), ValueError, "batch_size takes"),
         (lambda g, c, p: Generator.learn(DIGITS, labels=LABELS[:5]), ValueError, "labels takes 1797 integers from 0 on, got"),
-        (lambda g, c, p: Generator.learn(DIGITS, labels=-LABELS), ValueError, "labels takes"),
+        (
+            lambda g, c, p: Generator.learn(DIGITS, labels=-LABELS),
+            ValueError,
+            "from 0 to 1796, got -9 to 0",
+        ),
+        (lambda g, c, p: Generator.learn(DIGITS, labels=LABELS * 10**9), ValueError, "from 0 to 1796, got 0 to 9000000000"),
+        (
+            lambda g, c, p: Generator.learn(DIGITS, hidden=1.5),
+            TypeError,
+            "integer, or several; got 1.5",
+        ),
+        (lambda g, c, p: write_png("digits.jpg", DIGITS), ValueError, r"the name ends in '\.jpg'; \.png is written"),
         (lambda g, c, p: Generator.learn(DIGITS, labels=LABELS / 2), ValueError, "labels takes"),
         (lambda g, c, p: g.sample(0), ValueError, "n takes"),
         (lambda g, c, p: g.sample(5, 3), TypeError, "condition takes a conditional model, this is a Variational"),
@@ -324,6 +340,22 @@ def test_generate_from_other_models(plain, conditional, tmp_path, monkeypatch):
     assert np.array_equal(np.load("c-generate.npy"), conditional.sample(4, 7, seed=0))
 
 
+def test_a_saved_mixture_is_used_where_data_are_given(plain, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    saved = Generator.of_codes(plain, DIGITS[:200], 2)
+    saved.save("p.safetensors")
+    assert cli.main(["generate", "p.safetensors", "digits", "--samples", "4"]) == 0
+    assert np.array_equal(np.load("digits-generate.npy"), saved.sample(4, seed=0))
+
+
+def test_generate_from_pixels_whose_white_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savetxt("p.csv", np.rint(DIGITS[:100] * 255), fmt="%d", delimiter=",")
+    assert cli.main(["generate", "v", "p.csv", "--train", "--white", "255", "--epochs", "1", "--samples", "3"]) == 0
+    bytes_ = np.rint(DIGITS[:100] * 255).astype(np.uint8)
+    np.testing.assert_allclose(np.load("p-generate.npy"), Generator.learn(bytes_, epochs=1).sample(3, seed=0), atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -338,7 +370,18 @@ def test_generate_from_other_models(plain, conditional, tmp_path, monkeypatch):
         (["v", "--label", "3"], "condition takes a conditional model"),
         (["v", "--shape", "5x5"], "of 64 pixels, got 5 x 5"),
         (["v", "--map", "--samples", "3"], "not allowed with"),
-        (["n", "table.csv", "--train"], "from 0 to 1, got 0 to 7"),
+        (["n", "table.csv", "--train"], "table.csv takes values from 0 to 1, got 0 to 7; tell what white is, as --white 255"),
+        (["n", "table.csv", "--train", "--white", "0"], "--white takes a number > 0"),
+        (["n", "digits", "--train", "--label", "3"], "--label is for a conditional model"),
+        (["n", "digits", "--train", "--map", "--codes", "1"], "at least two features, got --codes 1"),
+        (["n", "digits", "--train", "--output", "o.xyz"], "the name ends in '.xyz'"),
+        (["n", "digits", "--train", "--picture", "o.jpg"], "the name ends in '.jpg'"),
+        (["n", "digits", "--train", "--output", "none/o.npy"], "none/o.npy: No such file"),
+        (["none/n", "digits", "--train"], "none/n: No such file"),
+        ([".", "digits", "--train"], ".: Is a directory"),
+        (["table.csv", "table.csv", "--train"], "would be written over table.csv, which is read"),
+        (["v", "table.csv", "--output", "table.csv"], "would be written over table.csv, which is read"),
+        (["v", "table.csv"], "table.csv has 4 columns, v takes 64"),
         (["n", "row.csv", "--train"], "at least 2 rows"),
         (["n", "wide.csv", "--train"], "3 pixels, which make no square"),
         (["p", "table.csv"], "(samples, 64), got (2, 4)"),
@@ -351,6 +394,7 @@ def test_wrong_commands(vae, plain, tmp_path, monkeypatch, capsys, arguments, sa
     for name, text in (("table", "0,1,7,1\n1,0,0,1\n"), ("row", "1,0,0,1\n"), ("wide", "1,0,0\n0,1,0\n")):
         (tmp_path / f"{name}.csv").write_text(text)
     before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(fastae.Trainer, "fit", lambda *_, **__: pytest.fail("the training has begun"))
     try:
         code = cli.main(["generate", *arguments])
     except SystemExit as exit_:  # argparse's own

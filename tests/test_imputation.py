@@ -244,6 +244,23 @@ def test_wrong_commands(tmp_path, monkeypatch, capsys, text, says):
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        ("t.csv", "t.csv would be written over t.csv, which is read; name another file"),
+        ("o.xyz", "the name ends in '.xyz'"),
+        ("none/o.csv", "none/o.csv: No such file"),
+    ],
+)
+def test_outputs_are_looked_at_before_the_training(tmp_path, monkeypatch, capsys, output, says):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("1,2\n,4\n")
+    monkeypatch.setattr(fastae.Trainer, "fit", lambda *_, **__: pytest.fail("the training has begun"))
+    assert cli.main(["impute", "t.csv", "--output", output]) == 2
+    assert says in capsys.readouterr().err
+    assert (tmp_path / "t.csv").read_text() == "1,2\n,4\n"
+
+
 def test_other_commands_take_no_missing_cells(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t.csv").write_text(CSV)

@@ -665,14 +665,19 @@ IGNORED = (["--evaluate"], ["--save", "n"], ["--method", "ease"], ["--seed", "0"
         (["ratings.csv", "--scale", "1", "5"], "--scale counts with --method autorec"),
         (["few.csv", "--evaluate"], "few.csv has no user with three ratings"),
         (["ratings.csv", "--output", "o.xlsx"], ".csv is written"),
+        (["ratings.csv", "--output", "ratings.csv"], "over ratings.csv, which is read"),
+        (["ratings.csv", "--output", "none/o.csv"], "none/o.csv: No such file"),
+        (["ratings.csv", "--save", "ratings.csv"], "over ratings.csv, which is read"),
+        (["ratings.csv", "--save", "none/m"], "none/m: No such file"),
         (["unknown.csv", "--model", "m.safetensors"], "the first is 'new'"),
     ],
 )
-def test_command_refuses(file, capsys, arguments, says):
+def test_command_refuses(file, capsys, monkeypatch, arguments, says):
     Path("unknown.csv").write_text("a,new,1\n")
     Path("few.csv").write_text("a,x,1\na,y,2\nb,x,3\n")
     EASE().fit(rec.read_ratings(file)).save("m.safetensors")
     words = arguments if "--model" in arguments else [*arguments, "--method", "ease"]
+    monkeypatch.setattr(EASE, "fit", lambda *_, **__: pytest.fail("the training has begun"))
     err = _run(capsys, *words, code=2).err
     assert err.startswith("fastae recommend: ")
     assert says in err

@@ -30,14 +30,17 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Learn from a table; scores of it or of another."""
-    from .. import settings
+    from .. import _check, settings
     from ..anomaly import AnomalyDetector
-    from ..files import column_names, file_stem, read_samples, write_matrix
+    from ..files import WRITABLE, column_names, file_stem, read_samples, write_matrix
 
     settings.configure(options.backend, options.threads)
     detector = AnomalyDetector(options.contamination, quantile=options.quantile, seed=options.seed)
-    x, _ = read_samples(options.train)
     other = options.test or options.train
+    output = options.output or Path(f"{file_stem(other)}-detect.npy")
+    model = options.model or Path(f"{file_stem(options.train)}-detector.safetensors")
+    arguments.outputs([(output, WRITABLE), (model, ())], [options.train, options.test])
+    x, _ = read_samples(options.train)
     test = x if options.test is None else read_samples(other)[0]
     if test.shape[1] != x.shape[1]:
         raise ValueError(f"{other} has {test.shape[1]} columns, {options.train} has {x.shape[1]}")
@@ -45,9 +48,8 @@ def run(options: argparse.Namespace) -> None:
     if learnt and scored and learnt != scored:
         a, b = next((a, b) for a, b in zip(learnt, scored, strict=True) if a != b)
         raise ValueError(f"{other} has the column {b!r} where {options.train} has {a!r}; give both the same order")
+    _check.finite(test, other)
     detector.fit(x, progress=True)
-    output = options.output or Path(f"{file_stem(other)}-detect.npy")
-    model = options.model or Path(f"{file_stem(options.train)}-detector.safetensors")
     scores = detector.score(test)
     write_matrix(output, scores)
     detector.save(model)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import settings
-from ..files import READABLE, file_stem, read_samples, write_matrix
+from ..files import READABLE, WRITABLE, file_stem, read_samples, write_matrix
 from ..persistence import write_atomically
 from . import arguments
 
@@ -44,14 +44,16 @@ def add(commands: Any) -> None:
 def compress(options: argparse.Namespace) -> None:
     """Train, where asked to, and compress; say how small and how good."""
     from ..compression import Codec, images, psnr
+    from ..compression.codec import check_max_error
 
     settings.configure(options.backend, options.threads)
-    given = {"bits_per_pixel": options.bits_per_pixel, "epochs": options.epochs, "seed": options.seed}
-    given = {name: value for name, value in given.items() if value is not None}
-    if given and not options.train:
-        raise ValueError(f"--{next(iter(given)).replace('_', '-')} counts with --train only")
+    given = arguments.with_train(options, "bits_per_pixel", "epochs", "seed")
+    output = options.output or Path(f"{file_stem(options.data)}.faec")
+    made, used = (options.codec, None) if options.train else (None, options.codec)
+    arguments.outputs([(output, ()), (made, ())], [options.data, used])
     if options.train and options.codec.exists():
         raise ValueError(f"{options.codec} exists; --train would make all files that were made by it useless; remove it first")
+    check_max_error(options.max_error)
     x = _as_bytes(read_samples(options.data)[0])
     if options.train:
         codec = Codec.fit(x, **given, progress=True)
@@ -61,7 +63,6 @@ def compress(options: argparse.Namespace) -> None:
     start = time.perf_counter()
     data = codec.compress(x, options.max_error)
     seconds = time.perf_counter() - start
-    output = options.output or Path(f"{file_stem(options.data)}.faec")
     write_atomically(output, data)
     original = images(x, "data")
     quality = psnr(codec.decompress(data), original)
@@ -86,7 +87,8 @@ def decompress(options: argparse.Namespace) -> None:
     from ..compression import Codec
 
     settings.configure(options.backend, options.threads)
-    x = Codec.load(options.codec).decompress(options.data.read_bytes())
     output = options.output or Path(f"{file_stem(options.data.name)}-decompress.npy")
+    arguments.outputs([(output, WRITABLE)], [options.codec, options.data])
+    x = Codec.load(options.codec).decompress(options.data.read_bytes())
     write_matrix(output, x)
     print(f"wrote {output}: {' x '.join(map(str, np.shape(x)))} {x.dtype}")

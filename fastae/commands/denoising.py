@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -31,28 +32,34 @@ def add(commands: Any) -> None:
 
 def denoise(options: argparse.Namespace) -> None:
     """Learn, where asked to, and denoise; say how noisy it was and how long it took."""
-    from .. import settings
+    from .. import _check, settings
     from ..denoising import ImageDenoiser, estimate_sigma
-    from ..denoising.files import format_of, read_image, write_image
+    from ..denoising.files import encoded, read_image, write_image
+    from ..denoising.image import clean_image
     from ..files import file_stem
 
     settings.configure(options.backend, options.threads)
     output = options.output or Path(f"{file_stem(options.image.name)}-denoise.png")
-    format_of(output)  # refused now, and not after the work
-    for name in ("samples", "seed"):
-        if getattr(options, name) is not None and not options.train:
-            raise ValueError(f"--{name} counts with --train only")
+    given = arguments.with_train(options, "samples", "seed")
+    made, used = (options.model, options.train) if options.train else (None, [options.model])
+    arguments.outputs([(output, ()), (made, ())], [options.image, *used])
     image, kept = read_image(options.image)
+    encoded(output, image[:1, :1], kept)  # refused now, and not after the work
+    if options.sigma is None:
+        sigma = estimate_sigma(image)
+    else:
+        sigma = _check.real_number(options.sigma, "sigma", 0, math.inf, "a number >= 0")
     if options.train:
-        denoiser = ImageDenoiser(seed=options.seed or 0)
-        given = {} if options.samples is None else {"samples": options.samples}
-        denoiser.fit([read_image(path)[0] for path in options.train], **given, progress=True)
+        denoiser = ImageDenoiser(seed=given.pop("seed", 0))
+        images = [read_image(path)[0] for path in options.train]
+        for path, one in zip(options.train, images, strict=True):
+            clean_image(one, str(path))  # refused by its name
+        denoiser.fit(images, **given, progress=True)
         if options.model is not None:
             denoiser.save(options.model)
             print(f"wrote {options.model}")
     else:
         denoiser = ImageDenoiser() if options.model is None else ImageDenoiser.load(options.model)
-    sigma = estimate_sigma(image) if options.sigma is None else options.sigma
     start = time.perf_counter()
     clean = denoiser.denoise(image, sigma)
     seconds = time.perf_counter() - start

@@ -20,6 +20,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--layerwise", action="store_true", default=None, help="with --train: layer by layer, and then the whole"
     )
+    arguments.white(command)
     command.add_argument("--seed", type=arguments.seed, metavar="N", help="with --train; default 0")
     command.add_argument("--output", type=Path, metavar="FILE", help=".npy, .npz or .csv; default NAME-encode.npy")
     arguments.machine(command)
@@ -30,13 +31,15 @@ def encode(options: argparse.Namespace) -> None:
     """Learn features, where asked to, and write codes."""
     from .. import settings, tables
     from ..features import KEY, FeatureExtractor
-    from ..files import file_stem, read_samples, write_matrix
-    from ..persistence import load
+    from ..files import WRITABLE, file_stem, write_matrix
 
     settings.configure(options.backend, options.threads)
     given = arguments.with_train(options, "width", "shape", "layerwise", "seed")
-    model = None if options.train else load(options.model)
-    x, _ = read_samples(options.data)
+    output = options.output or Path(f"{file_stem(options.data)}-encode.npy")
+    made, used = (options.model, None) if options.train else (None, options.model)
+    arguments.outputs([(output, WRITABLE), (made, ())], [options.data, used])
+    model = None if options.train else arguments.model(options.model, KEY)
+    x = arguments.pixels(options, unit=options.shape is not None)
     if model is None:
         learnt = FeatureExtractor(**given).fit(x, progress=True)
         codes = learnt.transform(x)
@@ -46,6 +49,5 @@ def encode(options: argparse.Namespace) -> None:
         codes = FeatureExtractor.load(options.model).transform(x)
     else:
         codes = model.encode(x)
-    output = options.output or Path(f"{file_stem(options.data)}-encode.npy")
     write_matrix(output, codes)
     print(f"wrote {output}: {' x '.join(map(str, codes.shape))} {codes.dtype}")

@@ -37,7 +37,8 @@ def add(commands: Any) -> None:
     command.add_argument("--arc", action="store_true", help="with --between: along an arc, not a line")
     command.add_argument("--label", type=int, metavar="N", help="of a conditional model")
     command.add_argument("--shape", type=arguments.image, metavar="HxW", help="of an image, as 28x28; default: a square")
-    command.add_argument("--seed", type=arguments.seed, default=0, metavar="N", help="default 0")
+    command.add_argument("--seed", type=arguments.seed, default=0, metavar="N", help="of learning and of drawing; default 0")
+    arguments.white(command)
     command.add_argument("--output", type=Path, metavar="FILE", help=".npy, .npz or .csv; default NAME-generate.npy")
     command.add_argument("--picture", type=Path, metavar="FILE", help="default NAME-generate.png")
     arguments.machine(command)
@@ -47,7 +48,7 @@ def add(commands: Any) -> None:
 def generate(options: argparse.Namespace) -> None:
     """Learn, where asked to, and write arrays and a picture of them."""
     from .. import settings
-    from ..files import file_stem, read_samples, write_matrix
+    from ..files import WRITABLE, file_stem, write_matrix
     from ..generation import tiled, write_png
 
     settings.configure(options.backend, options.threads)
@@ -56,12 +57,23 @@ def generate(options: argparse.Namespace) -> None:
         raise ValueError(f"data are needed with --{'train' if options.train else 'between'}")
     if options.arc and not options.between:
         raise ValueError("--arc counts with --between only")
-    x: Any = None if options.data is None else read_samples(options.data)[0]
+    if options.train and options.label is not None:
+        raise ValueError("--label is for a conditional model, and --train makes none")
+    if options.train and options.map and options.codes == 1:
+        raise ValueError("--map takes a code of at least two features, got --codes 1")
+    stem = file_stem(options.data or options.model.name)
+    output, picture = options.output or Path(f"{stem}-generate.npy"), options.picture or Path(f"{stem}-generate.png")
+    made, used = (options.model, None) if options.train else (None, options.model)
+    arguments.outputs([(output, WRITABLE), (picture, (".png",)), (made, ())], [options.data, used])
+    x: Any = None if options.data is None else arguments.pixels(options, unit=options.train)
     if options.between and not 0 <= min(options.between) <= max(options.between) < len(x):
         raise ValueError(f"--between takes rows from 0 to {len(x) - 1}, got {' and '.join(map(str, options.between))}")
     if options.train:
         tiled(x[:1], None, options.shape)  # refuses what is no image before the training
     generator = _generator(options, x, given)
+    width = generator.model.n_in - generator.model.n_conditions
+    if x is not None and x.shape[1] != width:
+        raise ValueError(f"{options.data} has {x.shape[1]} columns, {options.model} takes {width}")
     if options.between:
         a, b = x[options.between]
         images, columns = generator.interpolate(a, b, 10, options.label, spherical=options.arc), 10
@@ -69,8 +81,6 @@ def generate(options: argparse.Namespace) -> None:
         images, columns = generator.map(condition=options.label), 20
     else:
         images, columns = generator.sample(options.samples, options.label, seed=options.seed), None
-    stem = file_stem(options.data or options.model.name)
-    output, picture = options.output or Path(f"{stem}-generate.npy"), options.picture or Path(f"{stem}-generate.png")
     write_png(picture, images, columns, options.shape, zoom=max(1, round(28 / images.shape[1] ** 0.5)))
     write_matrix(output, images)
     if options.train:
@@ -80,16 +90,16 @@ def generate(options: argparse.Namespace) -> None:
 
 
 def _generator(options: argparse.Namespace, x: Any, given: dict[str, Any]) -> Generator:
-    """Learnt, read, or of a plain autoencoder and the codes of data."""
-    from ..generation import Generator
+    """Learnt, read, or of a plain autoencoder and the codes of data where the file has no distribution of them."""
+    from .. import tables
+    from ..generation import KEY, Generator
     from ..models import VariationalAutoencoder
-    from ..persistence import load
 
     if options.train:
         names = {"codes": "n_codes", "epochs": "epochs"}
         learnt = {names[name]: value for name, value in given.items()}
         return Generator.learn(x, **learnt, seed=options.seed, progress=True)
-    model = load(options.model)
-    if x is None or isinstance(model, VariationalAutoencoder):
+    model = arguments.model(options.model)
+    if x is None or isinstance(model, VariationalAutoencoder) or tables.has(options.model, KEY):
         return Generator.load(options.model)
     return Generator.of_codes(model, x, min(20, len(x)), seed=options.seed)

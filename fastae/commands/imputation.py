@@ -26,14 +26,15 @@ def impute(options: argparse.Namespace) -> None:
     import numpy as np
 
     from .. import settings
-    from ..files import column_names, csv_with, file_stem, read_matrix, write_matrix
+    from ..files import WRITABLE, column_names, csv_with, file_stem, read_matrix, write_matrix
     from ..imputation import Imputer
     from ..persistence import write_atomically
 
     settings.configure(options.backend, options.threads)
-    x = read_matrix(options.data, missing=True)
     csv = options.data.suffix.lower() == ".csv"
     output = options.output or Path(f"{file_stem(options.data.name)}-impute.{'csv' if csv else 'npy'}")
+    arguments.outputs([(output, WRITABLE)], [options.data])
+    x = read_matrix(options.data, missing=True)
     missing = np.isnan(x)
     if not missing.any():
         raise ValueError(f"{options.data} has nothing missing")

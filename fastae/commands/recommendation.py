@@ -46,8 +46,8 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError("--evaluate writes nothing, and takes neither --output nor --save")
     if options.scale is not None and not (options.method or "").startswith("autorec"):
         raise ValueError("--scale counts with --method autorec or autorec-user only")
-    if (output := options.output or Path(f"{file_stem(options.ratings)}-recommend.csv")).suffix.lower() != ".csv":
-        raise ValueError(f"{output}: the name ends in {output.suffix!r}; .csv is written")
+    output = options.output or Path(f"{file_stem(options.ratings)}-recommend.csv")
+    arguments.outputs([(output, (".csv",)), (options.save, ())], [options.ratings, options.model])
     settings.configure(options.backend, options.threads)
     recommender = _method(options) if options.model is None else recommendation.load(options.model)
     ratings = recommendation.read_ratings(options.ratings, recommender.item_ids)

@@ -131,8 +131,7 @@ class Codec:
         if len(x) < 20:
             raise ValueError(f"x takes at least 20 samples to learn from, got {len(x)}")
         shown = x[: len(x) - len(x) // 10]
-        given = hidden if isinstance(hidden, (list, tuple)) else [hidden]
-        widths = [_check.positive_integer(width, "hidden") for width in given]
+        widths = _check.widths(hidden, "hidden")
         if n_codes is not None:
             _check.positive_integer(n_codes, "n_codes")
         if sigma is not None:
@@ -220,8 +219,7 @@ class Codec:
             constriction is missing.
         """
         x = images(x, "x", self.model.n_in)
-        if max_error is not None and _check.count(max_error, "max_error") > 255:
-            raise ValueError(f"max_error takes an integer from 0 to 255, or None; got {max_error}")
+        check_max_error(max_error)
         symbols = self._quantise(x, n_threads)
         codes, tables, pixels, checksum = entropy.encode(symbols, self.tables), b"", b"", 0
         if max_error is not None:
@@ -360,6 +358,12 @@ def _check_model(model: Any) -> None:
         raise TypeError(f"model takes an Autoencoder, got {type(model).__name__}")
     if model.encoder.n_out != model.decoder.n_in or model.n_in != model.n_out or model.dtype != np.float32:
         raise ValueError("model takes an Autoencoder of float32 that gives as much as it takes, and decodes what it encodes")
+
+
+def check_max_error(max_error: int | None) -> None:
+    """Refuse a bound of a pixel's error that is none."""
+    if max_error is not None and _check.count(max_error, "max_error") > 255:
+        raise ValueError(f"max_error takes an integer from 0 to 255, or None; got {max_error}")
 
 
 def _rate(bits_per_pixel: Any) -> float:

@@ -12,8 +12,9 @@ import numpy as np
 from .._check import Array
 from ..persistence import write_atomically
 
-_AS_IT_IS = ("L", "LA", "RGB", "RGBA", "I;16")
-_AS_ANOTHER = {"1": "L", "I;16B": "I;16"}
+_AS_IT_IS = ("L", "LA", "RGB", "RGBA", "I;16", "I;16B")
+_SEE_THROUGH = {"1": "LA", "L": "LA", "RGB": "RGBA", "P": "RGBA"}  # where one colour stands for what is transparent
+_AS_ANOTHER = {"1": "L", "P": "RGB"}
 _KEPT = ("exif", "icc_profile", "dpi")  # of what stands beside the pixels
 
 
@@ -36,12 +37,11 @@ def read_image(path: str | os.PathLike[str]) -> tuple[Array, dict[str, Any]]:
                 raise ValueError(f"it has {picture.n_frames} frames; an image of one is taken")
             if not picture.mode.startswith("I") and any(";16" in str(part.args) for part in picture.tile):
                 raise ValueError("its colours have 16 bits, of which Pillow reads 8; give ImageDenoiser an array of uint16")
-            mode = picture.mode
-            if mode == "P":
-                mode = "RGBA" if "transparency" in picture.info else "RGB"
-            if (mode := _AS_ANOTHER.get(mode, mode)) not in _AS_IT_IS:
+            others = _SEE_THROUGH if "transparency" in picture.info else _AS_ANOTHER
+            if (mode := others.get(picture.mode, picture.mode)) not in _AS_IT_IS:
                 raise ValueError(f"its pixels are {picture.mode}; grey, RGB and palettes are taken, with alpha or without")
             pixels = np.array(picture if mode == picture.mode else picture.convert(mode))
+            pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)  # I;16B; convert would cut it off at 255
             return pixels, {name: picture.info[name] for name in _KEPT if name in picture.info}
     except pillow.UnidentifiedImageError as error:
         raise ValueError(f"{path} is no image that Pillow can read") from error
@@ -53,14 +53,23 @@ def read_image(path: str | os.PathLike[str]) -> tuple[Array, dict[str, Any]]:
 
 def write_image(path: str | os.PathLike[str], image: Array, kept: dict[str, Any]) -> None:
     """Write an image in the format that the name's ending says; an old file is replaced once the new one is whole."""
-    pillow, path = _pillow(), Path(path)
-    kind = format_of(path)
-    data = io.BytesIO()
+    write_atomically(path, encoded(path, image, kept))
+
+
+def encoded(path: str | os.PathLike[str], image: Array, kept: dict[str, Any]) -> bytes:
+    """What :func:`write_image` writes.
+
+    Raises
+    ------
+    ValueError
+        Pillow knows no format of this ending, or the format has no such pixels.
+    """
+    pillow, kind, data = _pillow(), format_of(path), io.BytesIO()
     try:
         pillow.fromarray(image).save(data, kind, **kept, **({"quality": 95} if kind in ("JPEG", "WEBP") else {}))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be written: {error}") from error
-    write_atomically(path, data.getvalue())
+    return data.getvalue()
 
 
 def format_of(path: str | os.PathLike[str]) -> str:

@@ -26,6 +26,7 @@ _HIDDEN = [384, 384, 384]
 _LOSS, _LEARNING_RATE, _SPREAD = "huber", 1e-3, 1.0
 
 _PATCHES = 1 << 15  # in memory at a time
+_BEYOND = 0.1  # of floats to learn from, whose white is 1: as resizing overshoots
 _LEAST = 1e-6  # of the largest value: float32 has no noise below
 
 
@@ -35,7 +36,8 @@ class ImageDenoiser:
     A network is shown every patch of 13 x 13 pixels, less its mean and in units of the noise, and tells the 7 x 7 in its
     middle; where patches overlap, a mean weighted by a Gaussian counts (Burger, Schuler, Harmeling, "Image denoising: can plain
     neural networks compete with BM3D?", CVPR 2012). Colours are turned to brightness and two differences, which bear the
-    same noise, and are denoised one by one. No pixel is changed by more than four standard deviations of the noise.
+    same noise, and are denoised one by one; three equal channels are one of grey. No grey, brightness or difference is changed
+    by more than four standard deviations of the noise.
 
     All pictures have the same rule: layers 169-384-384-384-49 of SiLU; Huber's loss, 1 being the noise; Adam, batches of 64,
     one cycle of the learning rate up to 1e-3.
@@ -92,9 +94,9 @@ class ImageDenoiser:
         Parameters
         ----------
         images : sequence of arrays (rows, columns) or (rows, columns, channels)
-            Of uint8, uint16, or floats that have 1 for white; at least 13 x 13 pixels.
+            Of uint8, uint16, or floats that have 1 for white, a tenth beyond 0 and 1 at most; at least 13 x 13 pixels.
         sigmas : pair of float
-            The least and the most noise to learn of, 1 being white. What :meth:`denoise` is given may be beyond.
+            The least and the most noise to learn of, 1, which is white, at most. What :meth:`denoise` is given may be beyond.
         samples : int
             Patches to learn from, drawn anew with new noise: some hundred thousand give an idea, some million do well.
         progress : bool
@@ -110,12 +112,9 @@ class ImageDenoiser:
         TypeError, ValueError
             An argument is wrong; nothing has changed.
         """
-        checked = []
-        for number, image in enumerate(images):
-            x = pixels.colours(pixels.checked(image, name := f"images[{number}]"))
-            if min(x.shape[:2]) < patches.SIDE:
-                raise ValueError(f"{name} takes at least {patches.SIDE} pixels in either direction, got {x.shape[:2]}")
-            checked.append(x / np.float32(pixels.WHITE[x.dtype.name]))
+        if not hasattr(images, "__iter__"):
+            raise TypeError(f"images takes a sequence of images, got {images!r}")
+        checked = [clean_image(image, f"images[{number}]") for number, image in enumerate(images)]
         if not checked:
             raise ValueError("images takes at least one image to learn from, got none")
         samples, progress = _check.positive_integer(samples, "samples"), _check.flag(progress, "progress")
@@ -140,12 +139,13 @@ class ImageDenoiser:
         Returns
         -------
         array of the image's shape and dtype
-            Integers are rounded, and within their range.
+            Integers are rounded, and within their range. An image in which nothing varies is as it was, to the bit.
         """
         x = pixels.checked(image, "image")
         sigma = estimate_sigma(image) if sigma is None else _check.real_number(sigma, "sigma", 0, inf, "a number >= 0")
         result, coloured = np.array(x), pixels.colours(x)
-        if sigma <= _LEAST * max(abs(float(coloured.min())), abs(float(coloured.max()))):
+        even = (coloured == coloured[:1, :1]).all()
+        if even or sigma <= _LEAST * max(abs(float(coloured.min())), abs(float(coloured.max()))):
             return result.reshape(np.shape(image))
         model, (rows, columns) = self.model, x.shape[:2]
         across = _mirrored(-patches.MARGIN, columns + patches.MARGIN, columns)
@@ -158,7 +158,7 @@ class ImageDenoiser:
             band = pixels.restored(clean).astype(np.float64) * sigma
             if x.dtype.kind == "u":
                 band = np.clip(np.rint(band), 0, pixels.WHITE[x.dtype.name])
-            result[start:stop, :, : band.shape[2]] = band
+            result[start:stop, :, : pixels.n_colours(x)] = band
         return result.reshape(np.shape(image))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -186,11 +186,21 @@ class ImageDenoiser:
         return denoiser
 
 
+def clean_image(image: Any, argument: str) -> Array:
+    """An image to learn from: (rows, columns, 1 or 3) of floats, 1 being white."""
+    x = pixels.colours(pixels.checked(image, argument))
+    if min(x.shape[:2]) < patches.SIDE:
+        raise ValueError(f"{argument} takes at least {patches.SIDE} pixels in either direction, got {x.shape[:2]}")
+    if x.dtype.kind == "f":
+        _check.between(x.reshape(len(x), -1), -_BEYOND, 1 + _BEYOND, argument, "1 is white; scale it, or give uint8 or uint16")
+    return np.asarray(x / np.float32(pixels.WHITE[x.dtype.name]))
+
+
 def _range(sigmas: Any) -> tuple[float, float]:
-    takes = "two numbers above 0, the lower first"
+    takes = "two numbers above 0, at most 1, the lower first"
     if not isinstance(sigmas, (tuple, list)) or len(sigmas) != 2:
         raise TypeError(f"sigmas takes {takes}, got {sigmas!r}")
-    low, high = (_check.real_number(sigma, "sigmas", np.nextafter(0, 1), inf, takes) for sigma in sigmas)
+    low, high = (_check.real_number(sigma, "sigmas", np.nextafter(0, 1), np.nextafter(1, 2), takes) for sigma in sigmas)
     if low > high:
         raise ValueError(f"sigmas takes {takes}, got {sigmas}")
     return low, high

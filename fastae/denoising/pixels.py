@@ -26,13 +26,22 @@ def checked(value: Any, argument: str) -> Array:
         raise ValueError(f"{argument} takes an image of shape (rows, columns) or (rows, columns, 1 to 4), got {x.shape}")
     x = x.astype(x.dtype.newbyteorder("="), copy=False).reshape(*x.shape[:2], -1)
     if x.dtype.kind == "f":
-        _check.finite(x.reshape(len(x), -1), argument)
+        _check.finite(x.reshape(len(x), -1), argument, np.dtype(np.float32))  # in which the network computes
     return x
 
 
 def colours(x: Array) -> Array:
-    """Grey, or red, green and blue, of (rows, columns, channels): without alpha, which is the second or fourth channel."""
-    return x[..., : {1: 1, 2: 1, 3: 3, 4: 3}[x.shape[2]]]
+    """Grey, or red, green and blue, of (rows, columns, channels): without alpha, which is the second or fourth channel.
+
+    Channels that are equal are one of grey: their noise is the same too, and not that of three.
+    """
+    x = x[..., : n_colours(x)]
+    return x[..., :1] if (x == x[..., :1]).all() else x
+
+
+def n_colours(x: Array) -> int:
+    """Channels but alpha, 1 or 3."""
+    return int(x.shape[2] - 1) | 1
 
 
 def planes(x: Array) -> Array:

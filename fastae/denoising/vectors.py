@@ -75,8 +75,7 @@ class Denoiser:
         n_threads: int | None = None,
         backend: str | None = None,
     ) -> None:
-        widths = [hidden] if isinstance(hidden, int) else list(hidden)
-        self.hidden = [_check.positive_integer(width, "hidden") for width in widths]
+        self.hidden = _check.widths(hidden, "hidden")
         self.epochs = None if epochs is None else _check.positive_integer(epochs, "epochs")
         check_threads(n_threads)
         generator(seed)  # refuses a wrong one now

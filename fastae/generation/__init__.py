@@ -3,8 +3,8 @@
 docs/generation.md has the formulas, and what was measured.
 """
 
-from .generator import Generator
+from .generator import KEY, Generator
 from .mixture import Mixture
 from .picture import tiled, write_png
 
-__all__ = ["Generator", "Mixture", "tiled", "write_png"]
+__all__ = ["KEY", "Generator", "Mixture", "tiled", "write_png"]

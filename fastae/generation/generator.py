@@ -22,6 +22,7 @@ from ..trainer import Trainer
 from .mixture import Mixture
 
 KEY = "fastae.generation"  # of the prior in a generator's file
+_LABELS = 1000  # that a few samples may have; each is a column of the network's input
 
 
 class Generator:
@@ -74,7 +75,7 @@ class Generator:
         labels: Any = None,
         *,
         beta: float = 1.0,
-        hidden: Sequence[int] = (256, 128),
+        hidden: int | Sequence[int] = (256, 128),
         epochs: int | None = None,
         batch_size: int = 100,
         seed: Any = 0,
@@ -90,10 +91,11 @@ class Generator:
         n_codes : int
             Features of the code.
         labels : array (samples,) of integers from 0 on, optional
-            The model is then a conditional one, of as many conditions as the largest label tells.
+            The model is then a conditional one, of as many conditions as the largest label tells: below 1000, or the number
+            of samples where that is more.
         beta : float
             Weight of KL. Above 1, codes tell less of an image, and those drawn from the prior are more like those of images.
-        hidden : sequence of int
+        hidden : int or sequence of int
             Widths of the encoder's hidden layers, of silu; the decoder mirrors them.
         epochs : int, optional
             Default: about 2 million samples, from 12 to 300 epochs. The learning rate is of one cycle up to 2e-3.
@@ -112,7 +114,7 @@ class Generator:
         x = tables.rows(x, "x", least=2)
         _check.between(x, 0, 1, "x", "scale them, or give uint8")
         epochs = min(max(2_000_000 // len(x), 12), 300) if epochs is None else _check.positive_integer(epochs, "epochs")
-        sizes, rng = [x.shape[1], *hidden, n_codes], generator(seed)
+        sizes, rng = [x.shape[1], *_check.widths(hidden, "hidden"), n_codes], generator(seed)
         if labels is None:
             model, rows = VariationalAutoencoder(sizes, beta=beta, activation="silu", seed=rng), x
         else:
@@ -323,6 +325,11 @@ def _arc(a: Array, b: Array, t: Array) -> Array:
 
 def _labels(labels: Any, n: int) -> Array:
     found = np.asarray(labels)
-    if found.dtype.kind not in "iu" or found.shape != (n,) or found.min() < 0:
+    if found.dtype.kind not in "iu" or found.shape != (n,):
         raise ValueError(f"labels takes {n} integers from 0 on, got {found.dtype} {found.shape}")
+    most = max(n, _LABELS) - 1
+    if found.min() < 0 or found.max() > most:
+        raise ValueError(
+            f"labels takes integers from 0 to {most}, got {found.min()} to {found.max()}; number the classes from 0"
+        )
     return found

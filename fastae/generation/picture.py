@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _check
 from .._check import Array
+from ..files import check_ending
 from ..persistence import write_atomically
 
 
@@ -36,7 +37,7 @@ def tiled(images: Any, columns: int | None = None, shape: tuple[int, int] | None
         These are no images, or not of this shape.
     """
     given = getattr(images, "shape", None) or np.shape(images)
-    x = _check.samples(images, "images", given[1] if len(given) == 2 else 1)
+    x = _check.samples(images, "images", math.prod(given[1:]))
     ink = (x if x.dtype == np.uint8 else np.rint(255 * np.clip(_check.finite(x, "images"), 0, 1))).astype(np.uint8)
     height, width = _shape(x.shape[1], shape)
     columns = math.ceil(math.sqrt(len(x))) if columns is None else _check.positive_integer(columns, "columns")
@@ -56,8 +57,11 @@ def write_png(
     ------
     ImportError
         Pillow is missing.
+    TypeError, ValueError
+        The name does not end in .png, or these are no images.
     """
     zoom = _check.positive_integer(zoom, "zoom")
+    path = check_ending(path, (".png",))
     picture = tiled(images, columns, shape)
     try:
         from PIL import Image
