@@ -13,7 +13,7 @@ from .layers import BLOCK, generator
 from .models import DenoisingAutoencoder
 from .optim import Adam
 from .schedules import Cosine
-from .settings import check_threads
+from .settings import check_threads, kernels
 from .tables import Columns
 from .trainer import Trainer
 
@@ -87,8 +87,9 @@ class AnomalyDetector:
         backend: str | None = None,
     ) -> None:
         self._quantile = _quantile(contamination, quantile, 0.05)
-        check_threads(n_threads)
-        generator(seed)  # refuses a wrong one now
+        check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
+        kernels(backend)
+        generator(seed)
         self.seed, self.n_threads, self.backend = seed, n_threads, backend
         self._fitted: tuple[DenoisingAutoencoder, Columns] | None = None
         self._threshold = np.nan
@@ -128,13 +129,15 @@ class AnomalyDetector:
             raise RuntimeError("this AnomalyDetector has learnt nothing yet; call fit, or AnomalyDetector.load")
         return self._fitted
 
-    def fit(self, x: Any, *, progress: bool = False) -> AnomalyDetector:
+    def fit(self, x: Any, y: Any = None, *, progress: bool = False) -> AnomalyDetector:
         """Learn from rows, few of which are anomalies.
 
         Parameters
         ----------
         x : array (rows, columns) of float32, float64 or uint8 (taken as 0 to 1)
             Finite, at least two rows. Of fewer than ten, all are learnt from and give the threshold too.
+        y
+            Ignored: there for scikit-learn's pipelines.
         progress : bool
             Show a progress bar on stderr, if that is a terminal.
 

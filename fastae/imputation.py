@@ -15,7 +15,7 @@ from .layers import Linear, Sequential, generator
 from .models import MaskedAutoencoder
 from .optim import AdamW
 from .schedules import Cosine
-from .settings import check_threads
+from .settings import check_threads, kernels
 from .tables import Columns
 from .trainer import Trainer
 
@@ -73,8 +73,9 @@ class Imputer:
     """
 
     def __init__(self, *, seed: Any = 0, n_threads: int | None = None, backend: str | None = None) -> None:
-        check_threads(n_threads)
-        generator(seed)  # refuses a wrong one now
+        check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
+        kernels(backend)
+        generator(seed)
         self.seed, self.n_threads, self.backend = seed, n_threads, backend
         self._fitted: tuple[MaskedAutoencoder, Columns] | None = None
 
@@ -93,13 +94,15 @@ class Imputer:
             raise RuntimeError("this Imputer has learnt nothing yet; call fit, or Imputer.load")
         return self._fitted
 
-    def fit(self, x: Any, *, progress: bool = False) -> Imputer:
+    def fit(self, x: Any, y: Any = None, *, progress: bool = False) -> Imputer:
         """Learn from rows, complete or not.
 
         Parameters
         ----------
         x : array (rows, columns) of float32 or float64
             NaN is missing, infinity is refused; at least two rows, and one number.
+        y
+            Ignored: there for scikit-learn's pipelines.
         progress : bool
             Show a progress bar on stderr, if that is a terminal.
 
@@ -156,8 +159,8 @@ class Imputer:
             filled[rows] = np.where(np.isnan(x[rows]), likely, x[rows])
         return filled
 
-    def fit_transform(self, x: Any, *, progress: bool = False) -> Array:
-        """``fit(x).transform(x)``."""
+    def fit_transform(self, x: Any, y: Any = None, *, progress: bool = False) -> Array:
+        """``fit(x).transform(x)``; y is ignored."""
         return self.fit(x, progress=progress).transform(x)
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -233,6 +233,7 @@ def test_wrong_rows(detector, method, x, says):
         ({"contamination": 0.1, "quantile": 0.9}, ValueError, "not both"),
         ({"seed": -1}, ValueError, "seed takes"),
         ({"n_threads": 0}, ValueError, "n_threads takes"),
+        ({"backend": "xx"}, ValueError, "backend takes one of"),
     ],
 )
 def test_wrong_arguments(arguments, error, says):
@@ -252,6 +253,10 @@ def test_a_quantile_that_is_set_is_looked_at(few_steps):
 def test_a_matrix_is_an_array(few_steps):
     detector = AnomalyDetector().fit(np.asmatrix(X))
     assert np.array_equal(detector.score(np.asmatrix(X)), AnomalyDetector().fit(X).score(X))
+
+
+def test_labels_are_ignored(few_steps):
+    assert np.array_equal(AnomalyDetector().fit(X, np.ones(len(X))).score(X), AnomalyDetector().fit(X).score(X))
 
 
 def test_ends_of_the_ranges_are_taken():

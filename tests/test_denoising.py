@@ -345,6 +345,7 @@ def test_wrong_arguments_of_fit(arguments, error, says):
         ({"seed": -1}, ValueError, "seed takes"),
         ({"n_threads": 0}, ValueError, "n_threads takes"),
         ({"n_threads": "two"}, TypeError, "n_threads takes"),
+        ({"backend": "xx"}, ValueError, "backend takes one of"),
     ],
 )
 def test_wrong_arguments(kind, arguments, error, says):
@@ -462,10 +463,45 @@ def test_epochs_by_the_rule(monkeypatch, n, epochs):
     assert seen == [epochs * n, 9 * n]
 
 
-def test_constant_vectors():
-    """Nothing to learn but the constant."""
+def test_constants_come_back():
     denoiser = Denoiser(4, epochs=5).fit_clean(np.full((20, 3), 7.0), 0.1)
-    np.testing.assert_allclose(denoiser.denoise(np.array([[7.1, 6.9, 7.0]])), 7, atol=0.2)
+    assert (denoiser.denoise(np.array([[7.1, 6.9, 7.0]])) == 7).all()
+    for scale in ("one", "column"):
+        x = CLEAN * (np.arange(30) != 4) + 3.0 * (np.arange(30) == 4)
+        assert (Denoiser(4, epochs=2, scale=scale).fit(noisy(x, 0.5), x).denoise(noisy(x, 0.5))[:, 4] == 3).all()
+
+
+def test_columns_of_different_units(tmp_path):
+    """A millionth, a million: one scale is that of the largest, by which the others have no noise and no shape."""
+    units = 10.0 ** np.linspace(-6, 6, 30)
+    left = []
+    for scale in ("one", "column"):
+        denoiser = Denoiser(64, epochs=60, scale=scale).fit(noisy(CLEAN, 0.5) * units, CLEAN * units)
+        denoiser.save(tmp_path / "d")
+        again = Denoiser.load(tmp_path / "d")
+        found = again.denoise(noisy(NEW, 0.5, seed=2) * units)
+        assert np.array_equal(found, denoiser.denoise(noisy(NEW, 0.5, seed=2) * units))
+        assert again.scale == scale
+        left.append(rms(found / units, NEW))
+    assert left[1] < 0.25 < left[0]
+
+
+def test_a_level_is_one_in_columns_of_their_own_scales():
+    clean = CLEAN * np.arange(1, 31)
+    columns = fastae.tables.Columns.of(clean)
+    x, target = next(vectors._drawn(clean, clean, columns, "gaussian", 0.5, np.random.default_rng(0)))
+    np.testing.assert_allclose(np.std(columns.scale * (x - target), axis=0), 0.5, rtol=0.15)
+
+
+def test_large_numbers_are_told_or_right():
+    with np.errstate(all="raise"):
+        one = Denoiser(4, epochs=2).fit(1e30 * CLEAN, 1e30 * CLEAN)
+        assert np.isfinite(one.denoise(1e30 * CLEAN)).all()
+    for call in (lambda: one.fit(1e200 * CLEAN, CLEAN), lambda: one.denoise(1e200 * CLEAN)):
+        with pytest.raises(ValueError, match="noisy has numbers too large for float32"):
+            call()
+    with pytest.raises(ValueError, match="clean has numbers too large for float32"):
+        one.fit_clean(1e200 * CLEAN, 0.1)
 
 
 BAD = CLEAN.copy()
@@ -511,6 +547,7 @@ def test_wrong_noise(arguments, error, says):
         ({"hidden": [8, 2.5]}, TypeError, "hidden takes"),
         ({"hidden": 1.5}, TypeError, "hidden takes a positive integer, or several; got 1.5"),
         ({"epochs": 0}, ValueError, "epochs takes"),
+        ({"scale": "all"}, ValueError, "scale takes one of 'one', 'column'; got 'all'"),
     ],
 )
 def test_wrong_sizes(arguments, error, says):

@@ -8,8 +8,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import fastae
-from fastae import cli, tables
+from fastae import cli, imputation, tables
 from fastae.features import FeatureExtractor, extractor, gradients
+from fastae.imputation import Imputer
 
 DIGITS, LABELS = fastae.datasets.load_digits()
 
@@ -65,11 +66,42 @@ def test_gradients_pixel_by_pixel(rng):
     np.testing.assert_allclose(found, np.sqrt(expected).reshape(3, -1), atol=2e-4)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 3), (7, 7), (8, 8), (28, 28)])
+@pytest.mark.parametrize("shape", [(3, 3), (3, 9), (7, 7), (8, 8), (28, 28)])
 def test_gradients_of_any_shape(shape):
     found = gradients(np.ones((2, math.prod(shape))), shape)
     assert found.shape == (2, min(shape[0], 7) * min(shape[1], 7) * 8)
     assert not found.any()
+
+
+def test_gradients_of_bytes_are_those_of_parts_of_255(rng):
+    x = rng.integers(0, 256, (2, 64), dtype=np.uint8)
+    np.testing.assert_allclose(gradients(x, (8, 8)), gradients(x / 255, (8, 8)), atol=1e-5)
+    np.testing.assert_array_equal(gradients((x / 255).tolist(), [8, 8]), gradients(x / 255, (8, 8)))
+
+
+def test_at_a_border_the_difference_across_it_is_0():
+    image = np.add.outer([0, 1, 2], [0.0, 0, 0])
+    found = gradients(image.reshape(1, 9), (3, 3)).reshape(3, 3, 8)
+    assert found[1, :, 2] == pytest.approx(2**0.5)  # downwards, at the left and the right border too
+    assert not found[::2].any()
+
+
+@pytest.mark.parametrize(
+    ("x", "shape", "error", "says"),
+    [
+        (None, (8, 8), ValueError, "x takes a table"),
+        (DIGITS[0], (8, 8), ValueError, "x takes a table"),
+        (DIGITS[:0], (8, 8), ValueError, "at least one of each"),
+        (DIGITS[:2] * np.nan, (8, 8), ValueError, "x has NaN"),
+        (DIGITS[:2], (7, 8), ValueError, r"x takes an array of shape \(samples, 56\), got \(2, 64\)"),
+        (DIGITS[:2], 8, ValueError, r"shape takes \(height, width\), got 8"),
+        (DIGITS[:2], (2, 32), ValueError, "shape takes at least 3 x 3 pixels, got 2 x 32"),
+        (DIGITS[:2].astype(int), (8, 8), TypeError, "x takes float32"),
+    ],
+)
+def test_what_has_no_gradients(x, shape, error, says):
+    with pytest.raises(error, match=says):
+        gradients(x, shape)
 
 
 # ---- codes
@@ -232,9 +264,11 @@ def test_images_that_are_none(x, says):
         ({"shape": 28}, ValueError, r"shape takes \(height, width\), got 28"),
         ({"shape": (8,)}, ValueError, "shape takes"),
         ({"shape": (8, 0)}, ValueError, "shape takes a positive integer"),
+        ({"shape": (2, 32)}, ValueError, "shape takes at least 3 x 3 pixels, got 2 x 32"),
         ({"layerwise": 1}, TypeError, "layerwise takes True or False"),
         ({"seed": "one"}, ValueError, "seed takes"),
         ({"n_threads": 0}, ValueError, "n_threads takes"),
+        ({"backend": "xx"}, ValueError, "backend takes one of"),
     ],
 )
 def test_wrong_arguments(arguments, error, says):
@@ -245,12 +279,33 @@ def test_wrong_arguments(arguments, error, says):
 def test_wrong_rows(learnt):
     with pytest.raises(ValueError, match=r"\(samples, 64\), got \(2, 63\)"):
         learnt.transform(np.zeros((2, 63)))
-    with pytest.raises(ValueError, match=r"x takes values from 0 to 1, got 0 to 1\.5; as the rows learnt from were"):
-        learnt.transform(np.linspace(0, 1.5, 64)[None])
+    with pytest.raises(ValueError, match=r"x takes values from -1 to 2, got 0 to 2\.5; the rows learnt from were from 0 to 1"):
+        learnt.transform(np.linspace(0, 2.5, 64)[None])
     with pytest.raises(ValueError, match="NaN"):
         learnt.transform(np.full((1, 64), np.nan))
     with pytest.raises(RuntimeError, match="call fit"):
         FeatureExtractor().transform(DIGITS)
+
+
+def test_rows_barely_beyond_0_to_1_count_as_the_nearer_end(learnt, few_steps):
+    x = DIGITS[1400:1405].copy()
+    expected = learnt.transform(x)
+    x[x == 0], x[x == 1] = -1e-3, 1.5
+    assert np.array_equal(learnt.transform(x), expected)
+    table_ = np.random.default_rng(0).random((50, 4))
+    one = FeatureExtractor(2).fit(table_)
+    assert np.array_equal(one.transform(table_ * 1.2), one.transform(np.minimum(table_ * 1.2, 1)))
+
+
+def test_a_step_of_a_pipeline(few_steps):
+    pipelines, linear = pytest.importorskip("sklearn.pipeline"), pytest.importorskip("sklearn.linear_model")
+    line = pipelines.make_pipeline(Imputer(), FeatureExtractor(8), linear.LogisticRegression())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(imputation, "_STEPS", 20)
+        line.fit(DIGITS[:200], LABELS[:200])
+    assert line.predict(DIGITS[:5]).shape == (5,)
+    labelled, plain = (FeatureExtractor(2).fit(DIGITS[:50], y).transform(DIGITS) for y in (LABELS[:50], None))
+    assert np.array_equal(labelled, plain)
 
 
 def test_a_failed_fit_changes_nothing(learnt):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from statistics import NormalDist
 
 import numpy as np
@@ -354,6 +355,14 @@ def test_generate_from_pixels_whose_white_is_told(tmp_path, monkeypatch):
     assert cli.main(["generate", "v", "p.csv", "--train", "--white", "255", "--epochs", "1", "--samples", "3"]) == 0
     bytes_ = np.rint(DIGITS[:100] * 255).astype(np.uint8)
     np.testing.assert_allclose(np.load("p-generate.npy"), Generator.learn(bytes_, epochs=1).sample(3, seed=0), atol=1e-3)
+
+
+def test_the_model_is_kept_where_a_picture_fails(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert cli.main(["generate", "v.safetensors", "digits", "--train", "--epochs", "1"]) == 2
+    assert "a PNG needs Pillow" in capsys.readouterr().err
+    Generator.load("v.safetensors")
 
 
 @pytest.mark.parametrize(

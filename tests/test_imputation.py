@@ -182,6 +182,16 @@ def test_wrong_rows_and_arguments(imputer):
         Imputer(seed="one")
     with pytest.raises(ValueError, match="n_threads takes"):
         Imputer(n_threads=0)
+    with pytest.raises(ValueError, match="backend takes one of"):
+        Imputer(backend="xx")
+
+
+def test_labels_are_ignored(few_steps):
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    x[0, 1] = np.nan
+    filled = Imputer().fit_transform(x)
+    assert np.array_equal(Imputer().fit_transform(x, np.arange(20)), filled)
+    assert np.array_equal(Imputer().fit(x, np.arange(20)).transform(x), filled)
 
 
 # ---- the command line ------------------------------------------------------------------------------------------------

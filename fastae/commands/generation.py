@@ -74,6 +74,9 @@ def generate(options: argparse.Namespace) -> None:
     width = generator.model.n_in - generator.model.n_conditions
     if x is not None and x.shape[1] != width:
         raise ValueError(f"{options.data} has {x.shape[1]} columns, {options.model} takes {width}")
+    if options.train:  # now, lest a picture that fails, as without Pillow, takes the training with it
+        generator.save(options.model)
+        print(f"wrote {options.model}: images of {x.shape[1]} pixels, codes of {generator.model.n_latent} features")
     if options.between:
         a, b = x[options.between]
         images, columns = generator.interpolate(a, b, 10, options.label, spherical=options.arc), 10
@@ -83,9 +86,6 @@ def generate(options: argparse.Namespace) -> None:
         images, columns = generator.sample(options.samples, options.label, seed=options.seed), None
     write_png(picture, images, columns, options.shape, zoom=max(1, round(28 / images.shape[1] ** 0.5)))
     write_matrix(output, images)
-    if options.train:
-        generator.save(options.model)
-        print(f"wrote {options.model}: images of {x.shape[1]} pixels, codes of {generator.model.n_latent} features")
     print(f"wrote {output}: {' x '.join(map(str, images.shape))} {images.dtype}; {picture}")
 
 

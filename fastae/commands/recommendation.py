@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
     if options.scale is not None and not (options.method or "").startswith("autorec"):
         raise ValueError("--scale counts with --method autorec or autorec-user only")
     output = options.output or Path(f"{file_stem(options.ratings)}-recommend.csv")
-    arguments.outputs([(output, (".csv",)), (options.save, ())], [options.ratings, options.model])
+    arguments.outputs([(None if options.evaluate else output, (".csv",)), (options.save, ())], [options.ratings, options.model])
     settings.configure(options.backend, options.threads)
     recommender = _method(options) if options.model is None else recommendation.load(options.model)
     ratings = recommendation.read_ratings(options.ratings, recommender.item_ids)

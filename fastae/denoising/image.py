@@ -15,7 +15,7 @@ from .. import _check, persistence, tables
 from .._check import Array
 from ..autoencoder import Autoencoder
 from ..layers import generator
-from ..settings import check_threads
+from ..settings import check_threads, kernels
 from . import learning, patches, pixels, training
 from .noise import estimate_sigma
 
@@ -69,8 +69,9 @@ class ImageDenoiser:
     """
 
     def __init__(self, *, seed: Any = 0, n_threads: int | None = None, backend: str | None = None) -> None:
-        check_threads(n_threads)
-        generator(seed)  # refuses a wrong one now
+        check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
+        kernels(backend)
+        generator(seed)
         self.seed, self.n_threads, self.backend = seed, n_threads, backend
         self._model: Autoencoder | None = None
 

@@ -13,7 +13,7 @@ from .. import _check, tables
 from .._check import Array
 from ..autoencoder import Autoencoder
 from ..layers import generator
-from ..settings import check_threads
+from ..settings import check_threads, kernels
 from ..tables import Columns
 from . import learning
 
@@ -32,8 +32,9 @@ class Denoiser:
 
         clean = mean + scale g((noisy - mean) / scale)
 
-    with the mean of each column of the clean vectors, and one scale for all columns, so that noise of one level stays so. Mean
-    squared error; Adam, batches of 64, one cycle of the learning rate up to 3e-3; about 400,000 samples, 7 to 400 epochs.
+    with the mean of each column of the clean vectors, and one scale for all columns, so that noise of one level stays so.
+    Of columns in different units only the largest would count then: with ``scale="column"`` each has its own. Mean squared
+    error; Adam, batches of 64, one cycle of the learning rate up to 3e-3; about 400,000 samples, 7 to 400 epochs.
 
     Parameters
     ----------
@@ -41,6 +42,9 @@ class Denoiser:
         Widths of the layers between input and output.
     epochs : int, optional
         Default: as many as the rule says.
+    scale : {"one", "column"}
+        "one" for pixels, spectra, whatever is in one unit: the root of the mean of the columns' variances. "column" for tables
+        of mixed units: each column's standard deviation.
     seed : int, numpy.random.Generator or None
         Of weights, order and noise.
     n_threads : int, optional
@@ -52,7 +56,7 @@ class Denoiser:
     model : Autoencoder
         Of vectors less their means, over the scale.
     columns : Columns
-        ``columns.mean`` and ``columns.scale``, (columns,).
+        ``columns.mean`` and ``columns.scale``, (columns,). A column that is constant in clean vectors is given as its constant.
 
     Examples
     --------
@@ -71,14 +75,17 @@ class Denoiser:
         hidden: int | Sequence[int] = (1024, 1024),
         *,
         epochs: int | None = None,
+        scale: str = "one",
         seed: Any = 0,
         n_threads: int | None = None,
         backend: str | None = None,
     ) -> None:
         self.hidden = _check.widths(hidden, "hidden")
         self.epochs = None if epochs is None else _check.positive_integer(epochs, "epochs")
-        check_threads(n_threads)
-        generator(seed)  # refuses a wrong one now
+        self.scale = _check.choice(scale, "scale", ("one", "column"))
+        check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
+        kernels(backend)
+        generator(seed)
         self.seed, self.n_threads, self.backend = seed, n_threads, backend
         self._fitted: tuple[Autoencoder, Columns] | None = None
 
@@ -89,7 +96,7 @@ class Denoiser:
 
     @property
     def columns(self) -> Columns:
-        """Mean of each column, and the scale of all."""
+        """Mean and scale of each column."""
         return self._ready()[1]
 
     def _ready(self) -> tuple[Autoencoder, Columns]:
@@ -103,7 +110,7 @@ class Denoiser:
         Parameters
         ----------
         noisy, clean : arrays (samples, features) of float32, float64 or uint8 (taken as 0 to 1)
-            Finite, at least two rows each.
+            Finite in float32, at least two rows each.
         progress : bool
             Show a progress bar on stderr, if that is a terminal.
 
@@ -129,7 +136,8 @@ class Denoiser:
         ----------
         clean : array (samples, features) of float32, float64 or uint8 (taken as 0 to 1)
         level : float
-            Standard deviation, in units of the data; or the probability that a feature is lost, which is then as its mean.
+            Standard deviation, in units of the data, of all columns alike; or the probability that a feature is lost, which is
+            then as its mean.
         noise : {"gaussian", "masking"}
         progress : bool
 
@@ -145,7 +153,10 @@ class Denoiser:
 
     def _learn(self, noisy: Array, clean: Array, noise: str | None, level: float, progress: bool) -> Denoiser:
         progress, rng = _check.flag(progress, "progress"), generator(self.seed)
-        columns = _one_scale(Columns.of(_unit(clean)))
+        for x, name in ((clean, "clean"), (noisy, "noisy")):
+            _check.finite(x, name, np.dtype(np.float32))  # in which what denoise gives is
+        columns = Columns.of(_unit(clean))
+        columns = _one_scale(columns) if self.scale == "one" else columns
         epochs = self.epochs or min(max(_SAMPLES // len(clean), _EPOCHS[0]), _EPOCHS[1])
         drawn = _drawn(noisy, clean, columns, noise, level, rng)
         samples = epochs * len(clean)
@@ -158,8 +169,10 @@ class Denoiser:
     def denoise(self, noisy: Any) -> Array:
         """Clean vectors for noisy ones: (samples, features), as many features as ``fit`` had -> the same, of float32."""
         model, columns = self._ready()
-        x = _check.finite(_check.samples(noisy, "noisy", len(columns.mean)), "noisy")
-        return columns.restore(model.reconstruct(_standard(x, columns), n_threads=self.n_threads)).astype(np.float32)
+        x = _check.finite(_check.samples(noisy, "noisy", len(columns.mean)), "noisy", np.dtype(np.float32))
+        clean = columns.restore(model.reconstruct(_standard(x, columns), n_threads=self.n_threads)).astype(np.float32)
+        clean[:, columns.constant] = columns.mean[columns.constant]
+        return clean
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the denoiser to a safetensors file, whose model ``fastae.load`` reads too."""
@@ -177,7 +190,8 @@ class Denoiser:
             It is no whole file of a denoiser.
         """
         model, columns, _ = tables.load(path, KEY, Autoencoder, backend)
-        denoiser = cls([layer.n_out for layer in model.encoder], n_threads=n_threads, backend=backend)
+        scale = "one" if np.ptp(columns.scale) == 0 else "column"
+        denoiser = cls([layer.n_out for layer in model.encoder], scale=scale, n_threads=n_threads, backend=backend)
         denoiser._fitted = model, columns
         return denoiser
 
@@ -194,7 +208,7 @@ def _drawn(
             if noise is None:
                 yield _standard(noisy[rows], columns), target
             elif noise == "gaussian":
-                disturbed = np.float32(level / columns.scale[0]) * rng.standard_normal(target.shape, np.float32)
+                disturbed = (level / columns.scale).astype(np.float32) * rng.standard_normal(target.shape, np.float32)
                 yield target + disturbed, target
             else:
                 yield np.where(rng.random(target.shape, np.float32) < level, np.float32(0), target), target
@@ -202,8 +216,9 @@ def _drawn(
 
 def _one_scale(columns: Columns) -> Columns:
     """The same columns with one scale: the root of the mean of their variances."""
-    variances = np.where(columns.constant, 0, columns.scale**2)
-    scale = np.sqrt(variances.mean()) or 1.0
+    scales = np.where(columns.constant, 0, columns.scale)
+    largest = scales.max() or 1.0  # squares of what is over it neither overflow nor vanish
+    scale = largest * np.sqrt(np.mean((scales / largest) ** 2)) or 1.0
     return columns._replace(scale=np.full_like(columns.scale, scale))
 
 

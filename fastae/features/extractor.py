@@ -14,10 +14,10 @@ from ..models import DenoisingAutoencoder
 from ..optim import Adam
 from ..pretraining import pretrain
 from ..schedules import Cosine
-from ..settings import check_threads
+from ..settings import check_threads, kernels
 from ..tables import Columns
 from ..trainer import Trainer
-from .gradients import gradients, n_gradients
+from .gradients import checked_shape, histograms, n_gradients
 
 KEY = "fastae.features"  # of an extractor's settings in its file
 
@@ -36,7 +36,7 @@ class FeatureExtractor:
     The network learns to give whole rows z from rows of which a quarter is masked (Vincent, Larochelle, Lajoie, Bengio,
     Manzagol, "Stacked denoising autoencoders", JMLR 11, 2010)::
 
-        z = histograms of the gradients of sqrt(x), where x are images whose shape is told
+        z = square roots of histograms of the gradients of sqrt(x), where x are images whose shape is told
             sqrt(x), for a table from 0 to 1
             (x - mean) / scale, column by column, for others
         code = f(z), moved and scaled so that each feature has mean 0 and standard deviation 1 over the rows learnt from
@@ -50,7 +50,7 @@ class FeatureExtractor:
     width : int
         Features of the code.
     shape : (height, width), optional
-        Rows are images of this shape, uint8 or from 0 to 1; see :func:`fastae.features.gradients`.
+        Rows are images of this shape, 3 x 3 at least, uint8 or from 0 to 1; see :func:`fastae.features.gradients`.
     layerwise : bool
         Train the layers pair by pair, from the outermost to the code, before the whole; see :func:`fastae.pretrain`.
     seed : int, numpy.random.Generator or None
@@ -88,10 +88,11 @@ class FeatureExtractor:
         backend: str | None = None,
     ) -> None:
         self.width = _check.positive_integer(width, "width")
-        self.shape = None if shape is None else _shape(shape)
+        self.shape = None if shape is None else checked_shape(shape)
         self.layerwise = _check.flag(layerwise, "layerwise")
-        check_threads(n_threads)
-        generator(seed)  # refuses a wrong one now
+        check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
+        kernels(backend)
+        generator(seed)
         self.seed, self.n_threads, self.backend = seed, n_threads, backend
         self._fitted: tuple[DenoisingAutoencoder, Columns, bool] | None = None
 
@@ -115,13 +116,15 @@ class FeatureExtractor:
             raise RuntimeError("this FeatureExtractor has learnt nothing yet; call fit, or FeatureExtractor.load")
         return self._fitted
 
-    def fit(self, x: Any, *, progress: bool = False) -> FeatureExtractor:
+    def fit(self, x: Any, y: Any = None, *, progress: bool = False) -> FeatureExtractor:
         """Learn from rows.
 
         Parameters
         ----------
         x : array (rows, columns) of float32, float64 or uint8 (taken as 0 to 1)
             Finite, at least two rows; where a shape was told, images, row by row.
+        y
+            Ignored: there for scikit-learn's pipelines.
         progress : bool
             Show a progress bar on stderr, if that is a terminal.
 
@@ -179,7 +182,8 @@ class FeatureExtractor:
         Parameters
         ----------
         x : array (rows, columns)
-            As ``fit`` takes it, with as many columns, one row at least; from 0 to 1 if all that was learnt from was.
+            As ``fit`` takes it, with as many columns, one row at least. If all that was learnt from was from 0 to 1, what is
+            beyond counts as the nearer end, and from -1 to 2 only is taken.
 
         Returns
         -------
@@ -188,15 +192,15 @@ class FeatureExtractor:
         model, columns, roots = self._ready()
         x = _check.finite(_check.samples(x, "x", self.shape[0] * self.shape[1] if self.shape else model.n_in), "x")
         if roots:
-            _check.between(x, 0, 1, "x", "as the rows learnt from were")
+            _check.between(x, -1, 2, "x", "the rows learnt from were from 0 to 1")
         codes = np.empty((len(x), model.n_latent), np.float32)
         for start in range(0, len(x), BLOCK):  # so that a large table needs no second one
             rows = self._prepared(x[start : start + BLOCK], columns, roots)
             model.encode(rows, codes[start : start + BLOCK], self.n_threads)
         return codes
 
-    def fit_transform(self, x: Any, *, progress: bool = False) -> Array:
-        """``fit(x).transform(x)``."""
+    def fit_transform(self, x: Any, y: Any = None, *, progress: bool = False) -> Array:
+        """``fit(x).transform(x)``; y is ignored."""
         return self.fit(x, progress=progress).transform(x)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -243,18 +247,11 @@ class FeatureExtractor:
         for start in range(0, len(x), BLOCK):
             block = x[start : start + BLOCK]
             if roots:
-                block = np.sqrt(block / np.float32(255) if block.dtype == np.uint8 else block)
-                rows[start : start + BLOCK] = gradients(block, self.shape) if self.shape else block
+                block = np.sqrt(block / np.float32(255) if block.dtype == np.uint8 else np.clip(block, 0, 1))
+                rows[start : start + BLOCK] = histograms(block, self.shape) if self.shape else block
             else:
                 rows[start : start + BLOCK] = columns.standardise(block)
         return rows
-
-
-def _shape(shape: Any) -> tuple[int, int]:
-    if not isinstance(shape, (tuple, list)) or len(shape) != 2:
-        raise ValueError(f"shape takes (height, width), got {shape!r}")
-    height, width = (_check.positive_integer(n, "shape") for n in shape)
-    return height, width
 
 
 def _standardise_code(model: DenoisingAutoencoder, codes: Array) -> None:
