@@ -49,7 +49,10 @@ __all__ = [
     "activation",
     "callbacks",
     "datasets",
+    "export_c",
+    "export_onnx",
     "find_learning_rate",
+    "from_torch",
     "get_backend",
     "get_num_threads",
     "load",
@@ -62,6 +65,7 @@ __all__ = [
     "set_backend",
     "set_num_threads",
     "show_versions",
+    "to_torch",
 ]
 
 _APPLICATIONS: tuple[str, ...] = (
@@ -71,15 +75,19 @@ _APPLICATIONS: tuple[str, ...] = (
     "features",
     "generation",
     "imputation",
+    "interchange",
     "recommendation",
 )  # modules that are imported where they are used
+_INTERCHANGE: tuple[str, ...] = ("export_c", "export_onnx", "from_torch", "to_torch")  # and functions of one of them
 
 
 def __getattr__(name: str) -> _Any:
     if name in _APPLICATIONS:
         return _import_module(f"{__name__}.{name}")
+    if name in _INTERCHANGE:
+        return getattr(_import_module(f"{__name__}.interchange"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_APPLICATIONS})
+    return sorted({*globals(), *_APPLICATIONS, *_INTERCHANGE})

@@ -79,6 +79,19 @@ def choice(value: Any, argument: str, names: Sequence[str]) -> str:
     return value
 
 
+def array(value: Any, takes: str) -> Array:
+    """An array that shares the memory of a value, where it can: a tensor, a data frame, what has DLPack alone."""
+    try:
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            return np.from_dlpack(value)
+        x: Array = np.asanyarray(value)
+    except TypeError as error:
+        raise TypeError(f"{takes}: {error}") from error
+    except (BufferError, RuntimeError, ValueError) as error:  # as of a tensor that requires a gradient, or is on a GPU
+        raise ValueError(f"{takes}: {error}") from error
+    return x
+
+
 def samples(value: Any, argument: str, width: int) -> Array:
     """A matrix (samples, width) of float32, float64 or uint8 as it is, not copied; NaN and infinity are not looked for."""
     if type(value) is np.ndarray and value.dtype in _SOURCES and value.ndim == 2 and value.flags.aligned:
@@ -87,10 +100,7 @@ def samples(value: Any, argument: str, width: int) -> Array:
             return value
     if hasattr(value, "tocsr"):
         raise TypeError(f"{argument} takes an array here, got a sparse matrix; give {argument}.toarray()")
-    try:
-        x: Array = np.asanyarray(value)
-    except ValueError as error:
-        raise ValueError(f"{argument} takes an array of shape (samples, {width}): {error}") from error
+    x = array(value, f"{argument} takes an array of shape (samples, {width}) of float32, float64 or uint8")
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         raise ValueError(
             f"{argument} has masked elements; fill them first, as with {argument}.filled(0), "
@@ -130,10 +140,21 @@ def matrix(value: Any, argument: str, width: int) -> Any:
         raise ValueError(f"{argument} takes a matrix of shape (samples, {width}), got {value.shape}")
     if value.shape[0] == 0:
         raise ValueError(f"{argument} is empty, of shape {value.shape}; at least one sample is needed")
+    sound(value, argument)
     if not value.has_canonical_format:  # columns in order, none twice
         value = value.copy()
         value.sum_duplicates()
     return value
+
+
+def sound(value: Any, argument: str) -> None:
+    """Rows and columns of a CSR matrix are within its shape: scipy looks at some of it only, and writes where they say."""
+    try:
+        value.check_format(full_check=True)
+    except ValueError as error:
+        raise ValueError(
+            f"{argument} takes a CSR matrix whose indptr and indices fit its shape {value.shape}: {error}"
+        ) from error
 
 
 def dense(source: Any, rows: Any) -> Array:

@@ -234,6 +234,8 @@ class Autoencoder(Network):
 
     def named_arrays(self) -> Iterator[tuple[str, Array]]:
         """Pairs of "encoder.0.weight" and the array itself."""
+        for layer in self.encoder:
+            layer.lead()  # of what was written into a tied model's arrays, the encoder's counts
         for part in ("encoder", "decoder"):
             for name, array in getattr(self, part).named_arrays():
                 yield f"{part}.{name}", array

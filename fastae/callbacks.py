@@ -203,6 +203,8 @@ class Checkpoint(Callback):
     last = True  # so that it saves what the others know after this epoch
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1, best: str | os.PathLike[str] | None = None) -> None:
+        if best is not None and os.path.realpath(path) == os.path.realpath(best):
+            raise ValueError(f"best takes another file than path, got {best} for both")
         self.path, self.best = path, best
         self.epochs = _check.positive_integer(every, "every")
         self._lowest = inf

@@ -16,7 +16,7 @@ from .commands import APPLICATIONS, anomaly, arguments
 from .files import READABLE, WRITABLE, column_names, file_stem, read_samples, write_matrix
 from .history import DivergenceError
 
-_LOSSES = [name for name in LOSSES if name != "poisson"]  # whose models give logarithms
+_LOSSES = [name for name in LOSSES if name not in ("poisson", "multinomial")]  # whose models give logarithms
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 import warnings
@@ -17,16 +18,8 @@ from .persistence import write_atomically
 
 WRITABLE = (".npy", ".npz", ".csv")
 READABLE = ".npy, .npz, .csv or idx (gzipped or not)"
-_MISSING = (
-    "",
-    "na",
-    "n/a",
-    "#n/a",
-    "nan",
-    "null",
-    "none",
-    "?",
-)  # cells of a .csv without a number, in small letters
+# Cells of a .csv in which there is no number, in small letters.
+_MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "?")
 _NAMES = ("x", "X", "data", "images")  # of the array that is meant, in an .npz of several
 
 
@@ -76,7 +69,7 @@ def column_names(path: str | os.PathLike[str]) -> list[str] | None:
         return None
     with open(path, encoding="utf-8-sig") as file:
         line = file.readline()
-    return [cell.strip() for cell in line.split(",")] if _is_header(line) else None
+    return [cell.strip() for cell in next(csv.reader([line]))] if _is_header(line) else None
 
 
 def file_stem(name: str) -> str:
@@ -117,6 +110,8 @@ def _npy(path: Path) -> Array:
 def _npz(path: Path) -> Array:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            if {"indices", "indptr"} <= set(stored.files):
+                raise ValueError("it holds a sparse matrix, which is taken in Python only: scipy.sparse.load_npz")
             names = [stored.files[0]] if len(stored.files) == 1 else [n for n in _NAMES if n in stored.files]
             if not names:
                 raise ValueError(f"it holds {', '.join(stored.files) or 'nothing'}; name the array x")
@@ -151,11 +146,37 @@ def _csv(path: Path, missing: bool = False) -> Array:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # NumPy only warns of a file without numbers
             x: Array = np.loadtxt(
-                path, delimiter=",", ndmin=2, skiprows=skip, encoding="utf-8-sig", comments=None, converters=number
+                path,
+                delimiter=",",
+                ndmin=2,
+                skiprows=skip,
+                encoding="utf-8-sig",
+                comments=None,
+                converters=number,
+                quotechar='"',
             )
     except (ValueError, UserWarning) as error:
-        raise ValueError(f"{path} is not a table of numbers between commas: {error}") from error
+        raise ValueError(f"{path} is not a table of numbers between commas: {_fault(path, skip, missing) or error}") from error
     return x
+
+
+def _fault(path: Path, skip: int, missing: bool) -> str | None:
+    """Where a .csv file is no table of numbers; lines and columns count from 1."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        lines, width = csv.reader(file), None
+        for cells in lines:
+            if lines.line_num <= skip or not cells:
+                continue
+            if len(cells) != (width := width or len(cells)):
+                return f"line {lines.line_num} has {len(cells)} cells, those before it {width}"
+            for column, cell in enumerate(cells, 1):
+                if cell.strip().lower() in _MISSING:
+                    if not missing:
+                        return f"line {lines.line_num}, column {column} is {cell!r}; fastae impute fills gaps"
+                elif not _is_number(cell):
+                    hint = "; cells are between commas here" if ";" in cell or "\t" in cell else ""
+                    return f"line {lines.line_num}, column {column} is {cell!r}{hint}"
+    return None
 
 
 def _number(cell: str) -> float:
@@ -163,13 +184,14 @@ def _number(cell: str) -> float:
 
 
 def _is_header(line: str) -> bool:
-    def number(cell: str) -> bool:
-        try:
-            float(cell)
-        except ValueError:
-            return False
-        return True
-
-    cells = line.split(",")
+    cells = [cell.strip().strip('"') for cell in line.split(",")]
     named = any(cell.strip().lower() not in _MISSING for cell in cells)
-    return named and not any(map(number, cells))
+    return named and not any(map(_is_number, cells))
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

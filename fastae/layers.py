@@ -412,10 +412,7 @@ def generator(seed: Any) -> np.random.Generator:
 
 
 def _fitting(own: Array, value: Any, name: str) -> Array:
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} takes numbers of shape {own.shape}: {error}") from error
+    array = _check.array(value, f"{name} takes numbers of shape {own.shape}")
     if array.shape != own.shape or array.dtype.kind not in "fiu":
         raise ValueError(f"{name} takes numbers of shape {own.shape}, got {array.dtype} {array.shape}")
     _check.finite(array.reshape(len(own), -1), name, own.dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -293,7 +294,7 @@ class Loop:
             losses = self.model.losses(x, target, self._loss, self.n_threads)
             total += float(np.sum(losses if weight is None else losses * weight))
             n += self.model.whole(target, self._loss)
-        return total / n if n else 0.0
+        return total / n if n else nan  # nothing is known of data that are all missing
 
     # ---- going back
 

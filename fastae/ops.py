@@ -17,10 +17,7 @@ __all__ = ["linear", "linear_grad_input", "linear_grad_weight", "matmul"]
 
 
 def _operand(value: Any, argument: str, dtype: np.dtype[Any] | None = None, ndim: int = 2) -> Array:
-    try:
-        a = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{argument} takes an array of {ndim} dimensions: {error}") from error
+    a = np.asarray(_check.array(value, f"{argument} takes an array of {ndim} dimensions"))
     kind = a.dtype.type  # of either byte order
     if kind not in _check.FLOATS or (dtype is not None and kind is not dtype.type):
         takes = "float32 or float64" if dtype is None else f"{dtype.name} as the other arrays"

@@ -37,7 +37,7 @@ def run(
     output: Path | None,
 ) -> None:
     """Train on samples (n, features) and print what came of it; None stands for the defaults that the command line names."""
-    x = _check.finite(_check.samples(x, "data", x.shape[1]), "data")
+    x = _check.finite(_check.samples(x, "data", x.shape[1]), "data", np.dtype(np.float32))
     if len(x) < 2:
         raise ValueError(f"data holds {len(x)} sample; at least two are needed, one to test with")
     n_in = x.shape[1]

@@ -226,7 +226,7 @@ class Trainer(Loop):
         target : array or CSR (samples, n_out), optional
             Default: x.
         sample_weight : array (samples,), optional
-            Multiplies each sample's loss.
+            Multiplies each sample's loss and penalties, but not SparseAutoencoder's KL, which is of the batch's means.
 
         Returns
         -------
@@ -318,7 +318,7 @@ class Trainer(Loop):
         callbacks : list of Callback
             See :mod:`fastae.callbacks`.
         sample_weight : array (samples,), optional
-            Multiplies each sample's loss, in training and in validation by a fraction.
+            As for :meth:`step`, in training and in validation by a fraction.
         early_stopping : int, optional
             Epochs without a better loss after which the fit ends, with the weights of the best one:
             ``EarlyStopping(patience=early_stopping)``.
@@ -343,7 +343,8 @@ class Trainer(Loop):
             At the step that would not be finite, which is not taken.
         """
         epochs = _check.positive_integer(epochs, "epochs")
-        watch = watching(callbacks, progress, early_stopping)
+        shuffle, resume = _check.flag(shuffle, "shuffle"), _check.flag(resume, "resume")
+        watch = watching(callbacks, _check.flag(progress, "progress"), early_stopping)
         door, size, samples = self._door, self.batch_size * self.accumulate, None
         validation = None if validation_data is None else door.validation(validation_data)
         plan = self._ready()
@@ -381,6 +382,11 @@ class Trainer(Loop):
                 self._find_fault(samples, before)
             raise
         return self.history
+
+    def __repr__(self) -> str:
+        return (
+            f"Trainer({self.model!r}, {self.optimizer!r}, loss={self.loss!r}, batch_size={self.batch_size}, steps={self.steps})"
+        )
 
     def evaluate(self, x: Any, target: Any = None, sample_weight: Any = None) -> float:
         """Loss on data, nothing learnt and no noise: x (samples, n_in), target (samples, n_out), by default x."""

@@ -199,6 +199,7 @@ def test_the_bar_shows_where_there_is_a_terminal(monkeypatch, capsys, rng):
         (lambda: WeightAverage(0.9, 0), ValueError, "every takes a positive integer"),
         (lambda: WeightAverage(0.9, 1, -1), ValueError, "start takes an integer >= 0"),
         (lambda: Checkpoint("a", 0), ValueError, "every takes a positive integer"),
+        (lambda: Checkpoint("a", best="a"), ValueError, "best takes another file than path, got a for both"),
     ],
 )
 def test_bad_arguments(make, error, words):

@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import fastae
-from fastae import anomaly, cli, denoising, features, imputation
+from fastae import anomaly, cli, denoising, features, files, imputation
 
 ENV = {**os.environ, "PYTHONWARNINGS": "error", "MPLBACKEND": "Agg"}
 FASTAE = [sys.executable, "-P", "-m", "fastae"]
@@ -191,6 +191,9 @@ def bad_files(folder: Path) -> None:
     np.save(folder / "objects.npy", np.array([[1, "a"]], dtype=object), allow_pickle=True)
     np.save(folder / "hollow.npy", np.zeros((0, 5), "float32"))
     (folder / "large.csv").write_text("1,2,3\n4,1e39,6\n")
+    (folder / "gap.csv").write_text("a,b\n1,2\n3,\n")
+    (folder / "semicolons.csv").write_text("a;b\n1;2\n")
+    np.savez(folder / "sparse.npz", data=np.ones(2), indices=[0, 1], indptr=[0, 2], shape=[1, 2], format=b"csr")
     np.save(folder / "flat.npy", np.zeros(5, "float32"))
     np.savez(folder / "unnamed.npz", a=np.zeros((5, 3)), b=np.zeros((5, 3)))
     model = (folder / "model.safetensors").read_bytes()
@@ -204,7 +207,11 @@ BAD = [  # arguments, what stderr says
     (["train", "--data", "none.csv"], "none.csv: No such file"),
     (["train", "--data", "."], "Is a directory"),
     (["train", "--data", "word.csv"], "five"),
-    (["train", "--data", "ragged.csv"], "ragged.csv is not a table"),
+    (["train", "--data", "ragged.csv"], "ragged.csv is not a table of numbers between commas: line 2 has"),
+    (["train", "--data", "gap.csv"], "line 3, column 2 is ''; fastae impute"),
+    (["train", "--data", "semicolons.csv"], "line 2, column 1 is '1;2'; cells are between commas here"),
+    (["train", "--data", "sparse.npz"], "it holds a sparse matrix"),
+    (["train", "--data", "good.csv", "--loss", "multinomial"], "invalid choice"),
     (["train", "--data", "nan.csv"], "row 1, column 1"),
     (["train", "--data", "empty.csv"], "empty.csv"),
     (["train", "--data", "header.csv"], "header.csv"),
@@ -356,3 +363,10 @@ def test_columns_that_float32_cannot_hold(tmp_path, rng):
     x[:, 1] += 1e8
     np.save(tmp_path / "offset.npy", x)
     assert "columns 1 (from 0)" in run(tmp_path, "train", "--data", "offset.npy", "--epochs", 3).stderr
+
+
+def test_quoted_numbers_are_numbers(tmp_path):
+    (path := tmp_path / "q.csv").write_text('"a","b"\n"1","2"\n"3",4\n')
+    np.testing.assert_array_equal(files.read_matrix(path), [[1, 2], [3, 4]])
+    path.write_text('"1","2"\n"3","4"\n')
+    np.testing.assert_array_equal(files.read_matrix(path), [[1, 2], [3, 4]])

@@ -26,6 +26,7 @@ NEEDS = {  # beside what the tests need
     "compression.md": "constriction",
     "generation": "sklearn",
     "generation.md": "sklearn",
+    "interchange.md": "torch onnx onnxruntime",
 }
 
 
@@ -44,8 +45,8 @@ def test_there_are_examples():
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path, tmp_path):
-    if path.stem in NEEDS:
-        pytest.importorskip(NEEDS[path.stem])
+    for package in NEEDS.get(path.stem, "").split():
+        pytest.importorskip(package)
     printed = run([path], tmp_path)
     numbers = printed.split()
     for number in PRINTED.get(path.stem, ()):
@@ -63,16 +64,16 @@ def test_backpropagation_example_fails_on_a_wrong_number(tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        *("anomaly.md", "compression.md", "denoising.md", "features.md", "generation.md", "imputation.md", "linear.md"),
-        *("models.md", "recommendation.md", "training.md"),
+        *("anomaly.md", "compression.md", "denoising.md", "features.md", "generation.md", "imputation.md"),
+        *("interchange.md", "linear.md", "models.md", "recommendation.md", "training.md"),
     ],
 )
 def test_document(tmp_path, name):
     path = ROOT / "docs" / name
     if not path.exists():
         pytest.skip("no documents beside this copy of the tests")
-    if name in NEEDS:
-        pytest.importorskip(NEEDS[name])
+    for package in NEEDS.get(name, "").split():
+        pytest.importorskip(package)
     blocks = re.findall(r"^```python\n(.*?)^```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     assert blocks
     run(["-c", "\n".join(blocks)], tmp_path)

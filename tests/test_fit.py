@@ -6,7 +6,20 @@ import numpy as np
 import pytest
 
 import fastae
-from fastae import SGD, Adam, Autoencoder, DenoisingAutoencoder, DivergenceError, Linear, Sequential, Trainer
+from fastae import (
+    SGD,
+    Adam,
+    Autoencoder,
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    DivergenceError,
+    Linear,
+    MaskedAutoencoder,
+    Sequential,
+    SparseAutoencoder,
+    Trainer,
+    VariationalAutoencoder,
+)
 from fastae.callbacks import Callback
 from fastae.schedules import Cosine, OneCycle, Plateau, WarmUp
 
@@ -162,6 +175,42 @@ def test_weights_multiply_the_terms_of_the_loss(backend, rng, how):
     assert trainer.evaluate(x, t, w) == pytest.approx(np.mean(w[:, None] * error**2), rel=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["variational", "l1", "contractive"])
+def test_samples_of_weight_0_change_nothing(backend, rng, kind):
+    """Not by their penalties either; and weights scale all of the loss, whose value in validation is that of training."""
+    x = rng.random((16, 12))
+    w = (np.arange(16) < 9).astype(float)
+
+    def step(rows, weight):
+        if kind == "variational":
+            model = VariationalAutoencoder([12, 9, 5], seed=0, dtype="float64", backend=backend)
+        elif kind == "l1":
+            model = SparseAutoencoder([12, 9], penalty="l1", seed=0, dtype="float64", backend=backend)
+        else:
+            model = ContractiveAutoencoder([12, 9], seed=0, dtype="float64", backend=backend)
+        loss = Trainer(model, SGD(0.1), batch_size=16, seed=0).step(rows, sample_weight=weight)
+        return loss, model.parameters.copy()
+
+    other = x.copy()
+    other[9:] = rng.random((7, 12))
+    (loss, after), (same, as_well) = step(x, w), step(other, w)
+    assert loss == same
+    np.testing.assert_array_equal(after, as_well)
+    assert step(x, 3 * w)[0] == pytest.approx(3 * loss, rel=1e-12)
+    assert step(x, 0 * w)[0] == 0
+
+
+def test_of_data_that_are_all_missing_nothing_is_known(backend):
+    trainer = Trainer(MaskedAutoencoder([4, 2], seed=0, backend=backend), SGD(0.1), batch_size=3)
+    assert np.isnan(trainer.evaluate(np.full((5, 4), np.nan, "float32")))
+
+
+def test_a_trainer_says_what_it_is():
+    trainer = Trainer(Autoencoder([4, 2], seed=0), SGD(0.1), batch_size=3)
+    for part in ("Trainer(Autoencoder(", "SGD(", "loss='mse'", "batch_size=3", "steps=0"):
+        assert part in repr(trainer)
+
+
 def test_weights_follow_their_samples_when_these_are_shuffled(backend, rng):
     """What weighs nothing may be anything."""
     x, w = rng.random((40, 6)), (rng.random(40) < 0.5).astype("float32")
@@ -312,6 +361,8 @@ BAD = [
     (lambda t: t.fit(X, callbacks=3), TypeError, "callbacks takes a list of callbacks, got int"),
     (lambda t: t.fit(X, callbacks=[print]), TypeError, "callbacks takes objects of fastae.callbacks.Callback, got"),
     (lambda t: t.fit(X, early_stopping=0), ValueError, "early_stopping takes a positive integer, got 0"),
+    (lambda t: t.fit(X, shuffle="False"), TypeError, "shuffle takes True or False, got 'False'"),
+    (lambda t: t.fit(X, progress="no"), TypeError, "progress takes True or False, got 'no'"),
     (lambda t: t.fit(X, sample_weight=np.ones(19)), ValueError, r"sample_weight takes numbers of shape \(20,\), got"),
     (lambda t: t.fit(X, sample_weight=-np.ones(20)), ValueError, "sample_weight takes numbers of at least 0, got -1"),
     (lambda t: t.step(X, sample_weight=["a"] * 20), ValueError, "sample_weight takes numbers"),

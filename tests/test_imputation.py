@@ -217,10 +217,10 @@ def test_impute_a_csv_file(few_steps, tmp_path, monkeypatch, capsys, newline):
 
 def test_columns_without_a_number_are_named(few_steps, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "t.csv").write_text("a,b,c\n1,#N/A,\n2,N/A,3\n3,n/a,4\n")
+    (tmp_path / "t.csv").write_text('a,"b",c\n1,#N/A,\n2,N/A,3\n3,n/a,4\n')
     assert cli.main(["impute", "t.csv"]) == 0
     assert capsys.readouterr().err == "fastae impute: filled with 0, as there is no number: column b\n"
-    assert (tmp_path / "t-impute.csv").read_text().startswith("a,b,c\n1,0,")
+    assert (tmp_path / "t-impute.csv").read_text().startswith('a,"b",c\n1,0,')
 
 
 def test_impute_an_array(few_steps, tmp_path, monkeypatch):

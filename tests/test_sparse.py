@@ -190,3 +190,18 @@ def test_sgd_of_sparse_rows_of_many_columns(backend, rng):
         model = Autoencoder([3000, 4], seed=0, backend=backend)
         losses.append(Trainer(model, SGD(1.0), batch_size=16, seed=0).fit(data, epochs=2).loss)
     np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("damage", ["index", "negative", "far", "pointer", "order"])
+def test_a_matrix_whose_rows_or_columns_are_not_its_own_is_refused(damage):
+    """Scipy makes such, and crashes on some."""
+    a = sparse.csr_array(random_rows(np.random.default_rng(0), 20, density=0.3))
+    if damage in ("index", "negative", "far"):
+        a.indices[5] = {"index": 50, "negative": -3, "far": 10**8}[damage]
+    else:
+        a.indptr[5] = 10**6 if damage == "pointer" else -7
+    model = fastae.Autoencoder([12, 3], seed=0)
+    trainer = fastae.Trainer(model, SGD(0.1), batch_size=5)
+    for call in (model.encode, model.reconstruct, trainer.fit, trainer.step, trainer.evaluate):
+        with pytest.raises(ValueError, match="x takes a CSR matrix whose indptr and indices fit its shape"):
+            call(a)

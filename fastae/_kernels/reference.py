@@ -446,6 +446,7 @@ class Plan:
         """Forward and backward of a batch: adds to the gradient; returns the sums of the loss and of the penalties."""
         recipe, n = self.recipe, len(x)
         x, goal = self._disturbed(x, goal, own_target, place)
+        each = np.ones((n, 1), x.dtype) if sample_weight is None else sample_weight[:, None].astype(x.dtype)
         inputs, kepts, backwards, pull = [x], [], [], 0.0
         for number, (w, b, activation) in enumerate(self._views):
             z = np.empty((n, len(w)), x.dtype)
@@ -453,14 +454,12 @@ class Plan:
             linear(inputs[-1], w, b, activation, z, keep, self.n_threads)
             kepts.append(z if keep is None else keep)
             y, ungate = self._gated(number, z, place)
-            y, at_code, unpull = self._code(number, y, x, place, step_rows, factor)
+            y, at_code, unpull = self._code(number, y, x, place, step_rows, factor, each)
             pull += at_code
             inputs.append(y)
             backwards.append((unpull, ungate))
         sums, dy = _terms(self.loss, inputs[-1], goal, recipe.feature_weight, recipe.missing)
-        if sample_weight is not None:
-            sums, dy = sums * sample_weight, dy * sample_weight[:, None].astype(dy.dtype)
-        dy = dy * x.dtype.type(1 / divisor)
+        sums, dy = sums * each[:, 0], dy * each * x.dtype.type(1 / divisor)
         for number in reversed(range(len(self._views))):
             w, _, activation = self._views[number]
             for backward in backwards[number]:
@@ -468,7 +467,7 @@ class Plan:
             dz = np.empty((n, len(w)), x.dtype)
             differentiate(activation, kepts[number], np.ascontiguousarray(dy), dz, self.n_threads)
             if number == 0 and recipe.contractive:
-                pull += self._contract(kepts[0], dz, step_rows, factor)
+                pull += self._contract(kepts[0], dz, step_rows, factor, each)
             self._add(number, dz, inputs[number])
             dy = dz @ w
         return float(np.sum(sums)), pull
@@ -530,14 +529,14 @@ class Plan:
             gate = gate * np.where(dropped, 0, y.dtype.type(1 / (1 - p)))
         return y * gate, lambda dy: dy * gate
 
-    def _code(self, number, y, x, place, rows, factor):
-        """What follows a layer, and the penalties on it, summed over the batch."""
+    def _code(self, number, y, x, place, rows, factor, each):
+        """What follows a layer, and the penalties on it, summed over the batch. each: the samples' weights, (rows, 1)."""
         recipe, real = self.recipe, y.dtype.type
         if number == recipe.code and recipe.gaussian:
-            return self._drawn(y, x, place, rows, factor)
+            return self._drawn(y, x, place, rows, factor, each)
         if number == recipe.code and recipe.l1:
-            weight, slope = factor * recipe.l1, real(factor * recipe.l1 / rows)
-            return y, weight * float(np.sum(np.abs(y), dtype=np.float64)), lambda dy: dy + slope * np.sign(y)
+            weight, slope = factor * recipe.l1, real(factor * recipe.l1 / rows) * each
+            return y, weight * float(np.sum(np.abs(y) * each, dtype=np.float64)), lambda dy: dy + slope * np.sign(y)
         if number == recipe.code and recipe.kl:
             weight, rho = factor * recipe.kl, recipe.rho
             mean = np.clip(np.mean(y, axis=0, dtype=np.float64), 1e-7, 1 - 1e-7)
@@ -546,15 +545,15 @@ class Plan:
             return y, weight * len(y) * float(np.sum(kl)), lambda dy: dy + slopes
         return y, 0.0, lambda dy: dy
 
-    def _drawn(self, y, x, place, rows, factor):
+    def _drawn(self, y, x, place, rows, factor, each):
         """A Gaussian code, from means and logarithms of variances, and the condition behind it."""
         recipe, real, k = self.recipe, y.dtype.type, y.shape[1] // 2
         weight, mean, log_variance = factor * recipe.kl_weight, y[:, :k], y[:, k:]
         variance, deviation = np.exp(log_variance), np.exp(real(0.5) * log_variance)
         eps = self._normal(place, 2 * recipe.code + 2, mean)
         condition = x[:, x.shape[1] - recipe.condition :]
-        kl = 0.5 * np.sum(variance + mean * mean - 1 - log_variance, dtype=np.float64)
-        pull = real(weight / rows)
+        kl = 0.5 * np.sum((variance + mean * mean - 1 - log_variance) * each, dtype=np.float64)
+        pull = real(weight / rows) * each
 
         def backward(dy):
             dy = dy[:, :k]
@@ -563,12 +562,12 @@ class Plan:
 
         return np.concatenate([mean + deviation * eps, condition], axis=1), weight * kl, backward
 
-    def _contract(self, h, dz, rows, factor):
+    def _contract(self, h, dz, rows, factor, each):
         """The penalty of squared slopes f'(z) W, their sum over the batch; adds to dz and to the gradient of W."""
         (w, _, activation), real = self._views[0], h.dtype.type
         first, second = (h * (1 - h), 1 - 2 * h) if ACTIVATIONS[activation] == "sigmoid" else (1 - h * h, -2 * h)
         weight, norms = factor * self.recipe.contractive, np.sum(w * w, axis=1)
-        dz += real(2 * weight / rows) * norms * (first * first * second)
-        total = np.sum(first * first, axis=0)
+        dz += real(2 * weight / rows) * norms * (first * first * second) * each
+        total = np.sum(first * first * each, axis=0)
         self._slopes[0][0][...] += real(2 * weight / rows) * total[:, None] * w
         return weight * float(np.sum(norms * total, dtype=np.float64))

@@ -5,7 +5,7 @@ A module imports its application, and what else takes long, only when it runs.
 
 from types import ModuleType
 
-from . import anomaly, compression, denoising, features, generation, imputation, recommendation
+from . import anomaly, compression, denoising, features, generation, imputation, interchange, recommendation
 
 APPLICATIONS: tuple[ModuleType, ...] = (
     anomaly,
@@ -14,5 +14,6 @@ APPLICATIONS: tuple[ModuleType, ...] = (
     features,
     generation,
     imputation,
+    interchange,
     recommendation,
 )

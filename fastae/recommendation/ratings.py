@@ -199,6 +199,7 @@ def canonical(value: Any, argument: str, n_items: int | None = None) -> Any:
         raise TypeError(f"{argument} takes a matrix of real numbers, got {value.dtype}")
     if len(value.shape) != 2 or 0 in value.shape or (n_items is not None and value.shape[1] != n_items):
         raise ValueError(f"{argument} takes a matrix of shape (users, {n_items or 'items'}), got {value.shape}")
+    _check.sound(value, argument)
     with np.errstate(over="ignore"):
         data = value.data.astype(np.float32, copy=False)
     matrix = sparse.csr_array((data, value.indices, value.indptr), value.shape)

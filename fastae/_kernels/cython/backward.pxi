@@ -86,7 +86,7 @@ cdef void loss_with_weights(const Training* p, Py_ssize_t o, Py_ssize_t o1, Py_s
                             Py_ssize_t ldy, const real* target, Py_ssize_t ldt, real scale, real* dy,
                             Py_ssize_t w) noexcept nogil:
     cdef const real* of_features = <const real*>p.feature_weight + o if p.feature_weight != NULL else <const real*>NULL
-    cdef const real* of_samples = <const real*>p.weight_rows + s0 if p.sample_weight != NULL else <const real*>NULL
+    cdef const real* of_samples = weights_of[real](p, s0, NULL)
     if real is float:
         loss_weighted_f32(p.loss, o1 - o, s1 - s0, y, ldy, target, ldt, scale, dy, w, p.sample_loss + s0, of_features,
                           of_samples, p.missing)
@@ -100,14 +100,14 @@ cdef void loss_of_whole(const Training* p, const Layer* top, const Matrix* targe
     """A loss over all features of a sample, and dz of the last layer."""
     cdef Py_ssize_t w = padded[real](s1 - s0, NULL), f, s
     cdef real* dz = at[real](&top.dz, 0, s0, NULL)
-    cdef const real* weights = <const real*>p.weight_rows + s0
+    cdef const real* weights = weights_of[real](p, s0, NULL)
     if real is float:
         loss_whole_f32(p.loss, top.n_out, w, <float*>top.y.data, top.y.stride, <float*>target.data, target.stride, scale, dz,
                        top.dz.stride, p.sample_loss + s0)
     else:
         loss_whole_f64(p.loss, top.n_out, w, <double*>top.y.data, top.y.stride, <double*>target.data, target.stride, scale, dz,
                        top.dz.stride, p.sample_loss + s0)
-    if p.sample_weight != NULL:
+    if weights != NULL:
         for s in range(s1 - s0):
             p.sample_loss[s0 + s] *= weights[s]
         for f in range(top.n_out):
@@ -189,7 +189,8 @@ cdef void pass_up(const Training* p, const Step* step, const Block* block, Py_ss
 cdef void pass_down(const Training* p, const Step* step, const Block* block, real* space) noexcept nogil:
     """The rest of it, from the loss's gradient to that of the first layer's outputs."""
     cdef const Layer* layer
-    cdef Py_ssize_t s0 = block.s0, s1 = block.s1, w = padded[real](s1 - s0, NULL)
+    cdef Py_ssize_t s0 = block.s0, s1 = block.s1, w = padded[real](s1 - s0, NULL), s
+    cdef const real* weights = weights_of[real](p, s0, NULL)
     cdef bint plain
     cdef int l
     for l in range(p.n_layers - 1, -1, -1):
@@ -204,6 +205,9 @@ cdef void pass_down(const Training* p, const Step* step, const Block* block, rea
             input_gradient(layer, &block.layers[l - 1], s0, w, block.layers[l - 1].activation if plain else IDENTITY, space)
             if not plain:
                 back[real](p, step, block, l - 1, s0, s1 - s0, NULL)
+    if p.penalised and weights != NULL:
+        for s in range(s1 - s0):
+            p.sample_penalty[s0 + s] *= weights[s]
 
 
 cdef void input_gradient_few(const Layer* layer, const Layer* below, Py_ssize_t samples, Py_ssize_t i0, Py_ssize_t i1,

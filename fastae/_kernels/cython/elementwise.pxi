@@ -89,12 +89,10 @@ cdef extern from "engine.h" nogil:
     void draw_f64(Py_ssize_t k, Py_ssize_t n, double weight, const double* value, Py_ssize_t ld, const double* e,
                   Py_ssize_t lde,
                   double* y, Py_ssize_t ldy, double* penalty)
-    void draw_back_f32(Py_ssize_t k, Py_ssize_t n, float weight, const float* value, Py_ssize_t ld, const float* e,
-                       Py_ssize_t lde,
-                       float* dz, Py_ssize_t ldz)
-    void draw_back_f64(Py_ssize_t k, Py_ssize_t n, double weight, const double* value, Py_ssize_t ld, const double* e,
-                       Py_ssize_t lde,
-                       double* dz, Py_ssize_t ldz)
+    void draw_back_f32(Py_ssize_t k, Py_ssize_t n, float weight, const float* weights, const float* value, Py_ssize_t ld,
+                       const float* e, Py_ssize_t lde, float* dz, Py_ssize_t ldz)
+    void draw_back_f64(Py_ssize_t k, Py_ssize_t n, double weight, const double* weights, const double* value, Py_ssize_t ld,
+                       const double* e, Py_ssize_t lde, double* dz, Py_ssize_t ldz)
     void tiny_pass_f32(const Layer* layers, int n_layers, int loss, Py_ssize_t samples, const Matrix* target, float scale,
                        double* sample_loss)
     void tiny_pass_f64(const Layer* layers, int n_layers, int loss, Py_ssize_t samples, const Matrix* target, double scale,

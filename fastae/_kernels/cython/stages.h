@@ -163,17 +163,17 @@ static void N(draw)(ptrdiff_t k, ptrdiff_t n, double weight, const REAL *value, 
         *(N(sums_u) *)(penalty + s) += total * (0.5 * weight);
     }
 }
-/* Its gradient: k rows of dz by y become 2 k by m and s. */
-static void N(draw_back)(ptrdiff_t k, ptrdiff_t n, REAL weight, const REAL *value, ptrdiff_t ld, const REAL *e, ptrdiff_t ld_e, REAL *dz,
-                         ptrdiff_t ld_z)
+/* Its gradient: k rows of dz by y become 2 k by m and s. weights: what multiplies weight for each sample, or NULL. */
+static void N(draw_back)(ptrdiff_t k, ptrdiff_t n, REAL weight, const REAL *weights, const REAL *value, ptrdiff_t ld, const REAL *e,
+                         ptrdiff_t ld_e, REAL *dz, ptrdiff_t ld_z)
 {
     for (ptrdiff_t f = 0; f < k; f++)
         for (ptrdiff_t s = 0; s < n; s += LANES) {
             const vec m = N(load)(value + f * ld + s), t = N(load)(value + (k + f) * ld + s), dy = N(load)(dz + f * ld_z + s);
-            const vec deviation = N(exponential)((REAL)0.5 * t);
-            N(store)(dz + f * ld_z + s, dy + weight * m);
+            const vec deviation = N(exponential)((REAL)0.5 * t), pull = N(splat)(weight) * (weights ? N(load)(weights + s) : N(splat)(1));
+            N(store)(dz + f * ld_z + s, dy + pull * m);
             N(store)(dz + (k + f) * ld_z + s,
-                     (REAL)0.5 * (dy * N(load)(e + f * ld_e + s) * deviation + weight * (deviation * deviation - 1)));
+                     (REAL)0.5 * (dy * N(load)(e + f * ld_e + s) * deviation + pull * (deviation * deviation - 1)));
         }
 }
 

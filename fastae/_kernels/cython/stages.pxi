@@ -91,6 +91,11 @@ cdef void stage(const Training* p, const Step* step, const Block* block, int l, 
                 penalty[s] += weight * (y[s] if y[s] > 0 else -y[s])
 
 
+cdef inline const real* weights_of(const Training* p, Py_ssize_t s0, real* _) noexcept nogil:
+    """What multiplies the loss and the penalties of a block's samples, or NULL."""
+    return <const real*>p.weight_rows + s0 if p.sample_weight != NULL else <const real*>NULL
+
+
 cdef void back(const Training* p, const Step* step, const Block* block, int l, Py_ssize_t s0, Py_ssize_t samples,
                real* _) noexcept nogil:
     """A layer's dz from the gradient by what the next layer reads, in place; the opposite of stage."""
@@ -98,20 +103,21 @@ cdef void back(const Training* p, const Step* step, const Block* block, int l, P
     cdef Py_ssize_t w = padded[real](samples, NULL), f, s, n = layer.n_out
     cdef real pull = <real>(step.factor * p.l1 / step.rows), weight = <real>(step.factor * p.kl_weight / step.rows)
     cdef const real* slopes = <const real*>block.slopes
+    cdef const real* weights = weights_of[real](p, s0, NULL)
     cdef real* dz = at[real](&layer.dz, 0, s0, NULL)
     cdef real* row
     cdef real* y
     if l == p.code and p.gaussian:
         if real is float:
-            draw_back_f32(n // 2, w, weight, <float*>layer.value.data, layer.value.stride, <float*>layer.drawn.data,
+            draw_back_f32(n // 2, w, weight, weights, <float*>layer.value.data, layer.value.stride, <float*>layer.drawn.data,
                           layer.drawn.stride, dz, layer.dz.stride)
         else:
-            draw_back_f64(n // 2, w, weight, <double*>layer.value.data, layer.value.stride, <double*>layer.drawn.data,
+            draw_back_f64(n // 2, w, weight, weights, <double*>layer.value.data, layer.value.stride, <double*>layer.drawn.data,
                           layer.drawn.stride, dz, layer.dz.stride)
     for f in range(n if l == p.code and p.l1 != 0 else 0):
         row, y = dz + f * layer.dz.stride, at[real](&layer.y, f, 0, NULL)
         for s in range(w):
-            row[s] = row[s] + (pull if y[s] > 0 else -pull if y[s] < 0 else <real>0)
+            row[s] = row[s] + (pull if y[s] > 0 else -pull if y[s] < 0 else <real>0) * (<real>1 if weights == NULL else weights[s])
     for f in range(n if l == p.code and p.kl != 0 else 0):
         row = dz + f * layer.dz.stride
         for s in range(w):
@@ -158,13 +164,14 @@ cdef void row_norms(const Training* p, const Block* block, real* _) noexcept nog
 
 cdef void contract(const Training* p, const Step* step, const Block* block, Py_ssize_t s0, Py_ssize_t samples, double* penalty,
                    real* _) noexcept nogil:
-    """The penalty of squared slopes of the first layer: adds to its dz, and keeps the squares of f'(z)."""
+    """The penalty of squared slopes of the first layer: adds to its dz, and keeps the squares of f'(z), times the weights."""
     cdef const Layer* layer = &block.layers[0]
     cdef Py_ssize_t j, s
     cdef double* norms = <double*>block.norms
     cdef double weight = step.factor * p.contractive
-    cdef real pull, square
+    cdef real pull, square, own
     cdef bint logistic = layer.activation == SIGMOID
+    cdef const real* weights = weights_of[real](p, s0, NULL)
     cdef real* h
     cdef real* dz
     cdef real* squares
@@ -174,6 +181,7 @@ cdef void contract(const Training* p, const Step* step, const Block* block, Py_s
         for s in range(samples):
             square = h[s] * (1 - h[s]) if logistic else 1 - h[s] * h[s]
             square = square * square
-            squares[s] = square
-            dz[s] = dz[s] + pull * square * (1 - 2 * h[s] if logistic else -2 * h[s])
+            own = square if weights == NULL else square * weights[s]
+            squares[s] = own
+            dz[s] = dz[s] + pull * own * (1 - 2 * h[s] if logistic else -2 * h[s])
             penalty[s] += weight * norms[j] * square

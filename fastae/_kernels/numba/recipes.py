@@ -51,7 +51,7 @@ from .network import (
     turn,
     zeros_behind,
 )
-from .stages import DESK, DESK_BYTES, RECIPE, gather_disturbed, kl_penalty, row_norms, stage, unstage
+from .stages import DESK, DESK_BYTES, RECIPE, gather_disturbed, kl_penalty, row_norms, stage, unstage, weights_of
 from .team import meet
 from .training import all_true, divisor_of, first_rectangle
 from .unit import INTEGER, POINTER, REAL, unit
@@ -68,7 +68,7 @@ def any_loss(p, r, top, target, s0, s1, scale, room):
     """The last layer and its loss, of whole rows or weighted, as forward_and_loss."""
     w = padded(s1 - s0, room)
     losses = pointer(p.sample_loss, 1.0) + s0
-    weights = pointer(0, room) if r.sample_weight == 0 else pointer(r.weights, room) + s0
+    weights = weights_of(r, s0, room)
     forward(top, 0, top.n_out, w, room)
     y, t, dz = at(top.y, 0, 0, room), at(target, 0, 0, room), at(top.dz, 0, s0, room)
     ldy, ldt, ldz = top.y.stride, target.stride, top.dz.stride
@@ -98,6 +98,10 @@ def up(p, r, desk, layers, target, s0, s1, scale, room):
         stage(r, desk, layer, first.x, first.n_in, l, s0, w, room)
         rows = at(layer.y_rows, s0, 0, room)
         turn(padded(above.n_in, room), w, at(above.x, 0, 0, room), above.x.stride, rows, layer.y_rows.stride)
+    if r.sample_weight != 0:
+        weights, penalties = weights_of(r, s0, room), pointer(r.penalties, 1.0) + s0
+        for s in range(s1 - s0):
+            penalties[s] *= weights[s]
     goal = first.x if p.is_target_input else target
     if r.whole or r.weighted or r.sample_weight != 0:
         any_loss(p, r, layer_at(layers, top), goal, s0, s1, scale, room)

@@ -9,6 +9,7 @@ import numpy as np
 from .backward import row_of
 from .elementwise import copy, copy_padded, differentiate_rows, dots, load_upto, store_upto
 from .functions import SIGMOID, compiled, exp
+from .losses import weights_at
 from .network import LAYER, MATRIX, at, fetch, gather_row, layer_at
 from .noise import NONE, SAMPLES, disturb, normals, uniforms
 from .unit import INTEGER, POINTER, unit
@@ -185,20 +186,26 @@ def gaussian_penalty(weight, layer, samples, penalties, like):
 
 
 @compiled
-def undraw(slope, layer, dz, samples, like):
-    """dz of means and logarithms of variances from that of the code drawn; slope: of the penalty."""
+def undraw(slope, weights, layer, dz, samples, like):
+    """dz of means and logarithms of variances from that of the code drawn; slope: of the penalty, times samples' weights."""
     k, stride = layer.n_out // 2, layer.dz.stride
     slope = number(slope, dz)
     for f in range(k):  # what the row of the logarithm held belongs to the condition
         for i in range(0, samples, lanes(dz)):
             m, s = load(at(layer.y, f, i, like)), load(at(layer.y, k + f, i, like))
-            d, deviation = load(dz + (f * stride + i)), exp(s * 0.5)
-            half = fma(d * load(at(layer.eps, f, i, like)), deviation, (exp(s) - 1) * slope) * 0.5
+            d, deviation, pull = load(dz + (f * stride + i)), exp(s * 0.5), weights_at(weights, i, m) * slope
+            half = fma(d * load(at(layer.eps, f, i, like)), deviation, (exp(s) - 1) * pull) * 0.5
             store(dz + ((k + f) * stride + i), half)
-            store(dz + (f * stride + i), fma(m, slope, d))
+            store(dz + (f * stride + i), fma(m, pull, d))
 
 
 # ---- penalties -------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def weights_of(r, s0, like):
+    """What multiplies losses and penalties of the samples from s0 on, or NULL."""
+    return pointer(0, like) if r.sample_weight == 0 else pointer(r.weights, like) + s0
 
 
 @compiled
@@ -212,12 +219,13 @@ def l1_penalty(weight, layer, samples, penalties, like):
 
 
 @compiled
-def l1_slope(slope, layer, dz, samples, like):
+def l1_slope(slope, weights, layer, dz, samples, like):
     slope = number(slope, dz)
     for f in range(layer.n_out):
         for i in range(0, samples, lanes(dz)):
             y, d = load(at(layer.passed, f, i, like)), load(dz + (f * layer.dz.stride + i))
-            store(dz + (f * layer.dz.stride + i), d + where(y > 0, full(slope, y), where(y < 0, full(-slope, y), 0)))
+            pull = weights_at(weights, i, y) * slope
+            store(dz + (f * layer.dz.stride + i), d + where(y > 0, pull, where(y < 0, -pull, 0)))
 
 
 @compiled
@@ -262,21 +270,21 @@ def row_norms(desk, layer, like):
 
 
 @compiled
-def contractive_penalty(weight, desk, layer, s0, samples, penalties, like):
-    """Adds weight times the sum of f'(z_j)^2 times the norm of row j; squared := f'(z)^2."""
+def contractive_penalty(weight, weights, desk, layer, s0, samples, penalties, like):
+    """Adds weight times the sum of f'(z_j)^2 times the norm of row j; squared := f'(z)^2, times samples' weights."""
     norms = pointer(desk.squares, like)
     for i in range(0, samples, lanes(norms)):
         total = load_like(penalties + i, load(norms))
         for f in range(layer.n_out):
             slope = first_slope(layer.activation, load(at(layer.kept, f, i, like)))
-            store(at(layer.squared, f, s0 + i, like), slope * slope)
+            store(at(layer.squared, f, s0 + i, like), slope * slope * weights_at(weights, i, slope))
             total = total + converted(slope * slope * norms[f], 1.0) * weight
         store(penalties + i, total)
 
 
 @compiled
-def contractive_slope(slope, desk, layer, dz, samples, like):
-    """Adds slope times the norm of row j times f'(z)^2 f''(z) / f'(z)."""
+def contractive_slope(slope, weights, desk, layer, dz, samples, like):
+    """Adds slope times the norm of row j times f'(z)^2 f''(z) / f'(z), times samples' weights."""
     norms = pointer(desk.squares, like)
     for f in range(layer.n_out):
         factor = number(slope, norms) * norms[f]
@@ -284,7 +292,7 @@ def contractive_slope(slope, desk, layer, dz, samples, like):
             h = load(at(layer.kept, f, i, like))
             first, second = first_slope(layer.activation, h), 1 - 2 * h if layer.activation == SIGMOID else -2 * h
             out = dz + (f * layer.dz.stride + i)
-            store(out, fma(first * first * second, factor, load(out)))
+            store(out, fma(first * first * second, weights_at(weights, i, h) * factor, load(out)))
 
 
 # ---- a layer's stage -------------------------------------------------------------------------------------------------
@@ -308,22 +316,23 @@ def stage(r, desk, layer, x, n_in, l, s0, samples, like):
     if at_code and r.l1 != 0:
         l1_penalty(desk.factor * r.l1, layer, samples, penalties, like)
     if l == 0 and r.contractive != 0:
-        contractive_penalty(desk.factor * r.contractive, desk, layer, s0, samples, penalties, like)
+        weight = desk.factor * r.contractive
+        contractive_penalty(weight, weights_of(r, s0, like), desk, layer, s0, samples, penalties, like)
 
 
 @unit(RECIPE, DESK, LAYER, INTEGER, INTEGER, INTEGER, POINTER, group="recipes")
 def unstage(r, desk, layer, l, s0, samples, like):
     """dz := the gradient by the layer's z, of that by what the layer above received."""
-    dz, stride, at_code = at(layer.dz, 0, s0, like), layer.dz.stride, l == r.code
+    dz, stride, at_code, weights = at(layer.dz, 0, s0, like), layer.dz.stride, l == r.code, weights_of(r, s0, like)
     if at_code and r.l1 != 0:
-        l1_slope(desk.factor * r.l1 / desk.rows, layer, dz, samples, like)
+        l1_slope(desk.factor * r.l1 / desk.rows, weights, layer, dz, samples, like)
     if at_code and r.kl != 0:
         kl_slope(desk, layer, dz, samples, like)
     if at_code and r.gaussian:
-        undraw(desk.factor * r.kl_weight / desk.rows, layer, dz, samples, like)
+        undraw(desk.factor * r.kl_weight / desk.rows, weights, layer, dz, samples, like)
     if layer.gate.data != 0:
         times(layer.n_out, samples, dz, stride, at(layer.gate, 0, 0, like), layer.gate.stride, dz, stride)
     kept = at(layer.kept, 0, 0, like)
     differentiate_rows(layer.activation, layer.n_out, samples, kept, layer.kept.stride, dz, stride, dz, stride)
     if l == 0 and r.contractive != 0:
-        contractive_slope(2 * desk.factor * r.contractive / desk.rows, desk, layer, dz, samples, like)
+        contractive_slope(2 * desk.factor * r.contractive / desk.rows, weights, desk, layer, dz, samples, like)
