@@ -122,7 +122,7 @@ def samples(value: Any, argument: str, width: int) -> Array:
         raise ValueError(f"{argument} is empty, of shape {x.shape}; at least one sample is needed")
     if not (x.dtype.isnative and x.flags.aligned):
         x = x.astype(x.dtype.newbyteorder("="))
-    return x
+    return np.asarray(x)  # of numpy.matrix, which is never of one dimension, what others index
 
 
 def matrix(value: Any, argument: str, width: int) -> Any:
@@ -209,7 +209,8 @@ def between(x: Array, low: float, high: float, argument: str, remedy: str) -> No
             block = x[start : start + _ROWS]
             if np.any(block < low) or np.any(block > high):  # of NaN, which may be missing values, neither
                 takes = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
-                raise ValueError(f"{argument} takes values {takes}, got {np.nanmin(block):g} to {np.nanmax(block):g}; {remedy}")
+                least, most = (str(end).removesuffix(".0") for end in (np.nanmin(block), np.nanmax(block)))  # all their digits
+                raise ValueError(f"{argument} takes values {takes}, got {least} to {most}; {remedy}")
 
 
 def converted(x: Array, dtype: np.dtype[Any], argument: str, first_row: int = 0) -> Array:

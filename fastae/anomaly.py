@@ -63,6 +63,8 @@ class AnomalyDetector:
     ----------
     threshold : float
         Rows with higher scores are anomalies. May be set.
+    quantile : float
+        1 - contamination, for ``fit`` and ``calibrate``. May be set.
     model : DenoisingAutoencoder
         Of standardised columns.
     columns : Columns
@@ -89,7 +91,7 @@ class AnomalyDetector:
         n_threads: int | None = None,
         backend: str | None = None,
     ) -> None:
-        self.quantile = _quantile(contamination, quantile, 0.05)
+        self._quantile = _quantile(contamination, quantile, 0.05)
         self.steps = None if steps is None else _check.positive_integer(steps, "steps")
         check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
         kernels(backend)
@@ -107,6 +109,15 @@ class AnomalyDetector:
     def columns(self) -> Columns:
         """Mean and scale of each column."""
         return self._ready()[1]
+
+    @property
+    def quantile(self) -> float:
+        """Of scores, for the threshold of a fit to come."""
+        return self._quantile
+
+    @quantile.setter
+    def quantile(self, value: float) -> None:
+        self._quantile = _quantile(None, value, 0.05)
 
     @property
     def threshold(self) -> float:

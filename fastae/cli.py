@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,17 +13,22 @@ import numpy as np
 from . import __version__, benchmark, settings, train_command
 from ._kernels.names import ACTIVATIONS, LOSSES
 from .commands import APPLICATIONS, anomaly, arguments
-from .files import READABLE, WRITABLE, file_stem, read_samples, write_matrix
+from .files import READABLE, WRITABLE, column_names, file_stem, read_samples, write_matrix
 from .history import DivergenceError
 
 _LOSSES = [name for name in LOSSES if name not in ("poisson", "multinomial")]  # whose models give logarithms
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a command. Returns the exit code: 0, 1 for a diverged training, 2 for bad input, 130 after Ctrl-C."""
+    """Run a command. Returns the exit code: 0, 1 for a diverged training, 2 for bad input, 130 after Ctrl-C, 141 when nobody
+    reads on what it prints, as in ``fastae ... | head -1``."""
     options = _parser().parse_args(words)
     try:
         options.run(options)
+        print(end="", flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at its end
+        return 141
     except MemoryError as error:
         print(f"fastae {options.command}: not enough memory: {error}", file=sys.stderr)
         return 2
@@ -125,16 +131,18 @@ def apply(options: argparse.Namespace) -> None:
     arguments.outputs([(output, WRITABLE)], [options.model, options.data])
     model = arguments.model(options.model, "fastae.anomaly" if options.command == "score" else None)
     x, _ = read_samples(options.data)
-    if options.command == "score" and (detector := anomaly.detector(options.model)) is not None:
-        result = anomaly.report(detector, x)
-    elif options.command == "score":
-        result = model.reconstruction_error(x)
-        worst = int(np.argmax(result))
-        print(f"mean {result.mean():.6f}, median {np.median(result):.6f}, largest {result[worst]:.6f} (row {worst})")
+    detector = anomaly.detector(options.model) if options.command == "score" else None
+    if detector is not None:
+        result = detector.score(x)
     else:
-        result = getattr(model, options.command)(x)
+        result = getattr(model, "reconstruction_error" if options.command == "score" else options.command)(x)
     write_matrix(output, result)
     print(f"wrote {output}: {' x '.join(map(str, result.shape))} {result.dtype}")
+    if detector is not None:
+        anomaly.report(detector, x, result, column_names(options.data))
+    elif options.command == "score":
+        worst = int(np.argmax(result))
+        print(f"mean {result.mean():.6f}, median {np.median(result):.6f}, largest {result[worst]:.6f} (row {worst})")
 
 
 def bench(options: argparse.Namespace) -> None:

@@ -18,14 +18,15 @@ from .persistence import write_atomically
 
 WRITABLE = (".npy", ".npz", ".csv")
 READABLE = ".npy, .npz, .csv or idx (gzipped or not)"
-_MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # cells of a .csv in which there is no number, in small letters
+# Cells of a .csv in which there is no number, in small letters.
+_MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "?")
 _NAMES = ("x", "X", "data", "images")  # of the array that is meant, in an .npz of several
 
 
 def read_matrix(path: str | os.PathLike[str], missing: bool = False) -> Array:
     """Samples from a file, (samples, features); images of more dimensions are flattened.
 
-    Where cells of a .csv may be missing, NaN stands for those that are empty or hold NA, N/A, null, none or ?.
+    Where cells of a .csv may be missing, NaN stands for those that are empty or hold NA, N/A, #N/A, nan, null, none or ?.
 
     Raises
     ------
@@ -60,6 +61,15 @@ def read_samples(name: str) -> tuple[Array, Array | None]:
     if name == "digits" and not Path(name).exists():
         return load_digits()
     return read_matrix(name), None
+
+
+def column_names(path: str | os.PathLike[str]) -> list[str] | None:
+    """Those that the first line of a .csv file holds; None if it holds numbers, and for other files."""
+    if Path(path).suffix.lower() != ".csv":
+        return None
+    with open(path, encoding="utf-8-sig") as file:
+        line = file.readline()
+    return [cell.strip() for cell in next(csv.reader([line]))] if _is_header(line) else None
 
 
 def file_stem(name: str) -> str:

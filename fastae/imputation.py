@@ -124,7 +124,7 @@ class Imputer:
         TypeError, ValueError
             x is no such table; nothing has changed.
         """
-        x = _floats(tables.rows(x, "x", least=2, missing=True))
+        x = tables.rows(_floats(x), "x", least=2, missing=True)
         progress, rng = _check.flag(progress, "progress"), generator(self.seed)
         empty = np.flatnonzero(np.isnan(x).all(axis=0))
         if len(empty) == x.shape[1]:
@@ -158,7 +158,7 @@ class Imputer:
             nothing is known.
         """
         model, columns = self._ready()
-        x = _floats(_check.finite(_check.samples(x, "x", len(columns.mean)), "x", missing=True))
+        x = _check.finite(_check.samples(_floats(x), "x", len(columns.mean)), "x", missing=True)
         filled = np.array(x, order="C")
         rows = np.flatnonzero(np.isnan(x).any(axis=1))
         if len(rows):
@@ -219,7 +219,11 @@ def _batches(x: Array, columns: Columns, rng: np.random.Generator) -> Iterator[t
         yield _given(rows, rng.random(rows.shape) < _HIDDEN), rows.astype(np.float32)
 
 
-def _floats(x: Array) -> Array:
-    if x.dtype == np.uint8:
-        raise TypeError("x takes float32 or float64, in which NaN is missing, got uint8; convert it with x.astype('float32')")
+def _floats(x: Any) -> Any:
+    """x, but for whole numbers, among which none can be missing."""
+    dtype = getattr(x, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind in "biu":
+        raise TypeError(
+            f"x takes float32 or float64, in which NaN is missing, got {dtype}; convert it with x.astype('float64')"
+        )
     return x

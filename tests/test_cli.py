@@ -129,6 +129,18 @@ def test_losses_and_options(tmp_path, loss):
     assert (tmp_path / "a/b/model.safetensors").exists()
 
 
+def test_nobody_reads_on(model, tmp_path, rng):
+    """As in fastae score ... | head -1: files are written first, and nothing is said."""
+    np.save(tmp_path / "x.npy", rng.random((9, 3)))
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [*FASTAE, "score", model, "x.npy"]
+    done = subprocess.run(words, cwd=tmp_path, env=ENV, stdout=writer, stderr=subprocess.PIPE, timeout=300)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+    assert np.load(tmp_path / "x-score.npy").shape == (9,)
+
+
 def test_idx_and_images_of_more_dimensions(tmp_path, rng):
     images = rng.integers(0, 256, (50, 4, 4), dtype=np.uint8)
     (tmp_path / "images-idx3-ubyte").write_bytes(b"\0\0\x08\3" + np.array(images.shape, ">i4").tobytes() + images.tobytes())

@@ -30,8 +30,17 @@ def codec(digits):
 
 def test_psnr_by_hand():
     original = np.zeros((1, 4), np.uint8)
-    assert compression.psnr([[0, 0, 0, 51]], original) == pytest.approx(10 * math.log10(4 * 25))  # 255^2 / (51^2 / 4)
+    for decoded in (np.array([[0, 0, 0, 51]], np.uint8), np.array([[0, 0, 0, 0.2]])):  # floats from 0 to 1 are bytes / 255
+        assert compression.psnr(decoded, original) == pytest.approx(10 * math.log10(4 * 25))  # 255^2 / (51^2 / 4)
     assert compression.psnr(original, original) == math.inf
+    for decoded, kind, says in (
+        (original.astype(int), TypeError, "decoded takes float32, float64 or uint8"),
+        (original + 3.0, ValueError, "decoded takes values from 0 to 1"),
+        (original[:, :2], ValueError, r"original takes an array of shape \(samples, 2\)"),
+        (np.repeat(original, 2, axis=0), ValueError, r"one shape, got \(2, 4\) and \(1, 4\)"),
+    ):
+        with pytest.raises(kind, match=says):
+            compression.psnr(decoded, original)
 
 
 def test_table_by_hand():
@@ -58,7 +67,7 @@ def test_coded_length_is_the_entropy(rng):
 
 def test_tables_survive_packing():
     tables = [Table(-3, (1, 0, 70000)), Table(0, (1, 1)), Table(200, (5, 5))]
-    assert entropy.unpack(entropy.pack(tables)) == tables
+    assert entropy.unpack(entropy.pack(tables), 1000) == tables
 
 
 def test_water_filling_by_hand():
@@ -160,7 +169,7 @@ def test_one_row_and_blocks(codec, digits):
 
 
 def test_same_seed_same_bits_on_any_number_of_threads(digits):
-    settings = {"hidden": [24, 16], "epochs": 2, "refine": 1}
+    settings = {"hidden": [24, 16], "epochs": 10, "refine": 1}
     one, two = (Codec.fit(digits[:600], 1.0, **settings, seed=5, n_threads=n) for n in (1, 3))
     other = Codec.fit(digits[:600], 1.0, **settings, seed=6)
     assert one.digest == two.digest != other.digest
@@ -227,7 +236,7 @@ def signed(data):
 
 def test_what_a_file_is_refused_for_is_said(codec, digits):
     data = codec.compress(digits[:2], max_error=3)
-    other = Codec.calibrate(codec.model, digits, 0.4)
+    other, tables = Codec.calibrate(codec.model, digits, 0.4), 64 + int.from_bytes(data[40:48], "little")
     for wrong, says in (
         (b"", "begins with b''"),
         (b"PNG", "no file of fastae.compression"),
@@ -238,6 +247,10 @@ def test_what_a_file_is_refused_for_is_said(codec, digits):
         (other.compress(digits[:2]), f"another codec, {other.digest.hex()}; this one is {codec.digest.hex()}"),
         (signed(data[:12] + bytes([data[12] ^ 1]) + data[13:]), "arithmetic rounds otherwise"),
         (signed(data[:16] + b"\x01" + data[17:]), "more was coded"),
+        (signed(data[:16] + (1 << 40).to_bytes(8, "little") + data[24:]), f"cannot hold {1 << 40} samples"),
+        (signed(data[:8] + b"\xff\xff\xff\xff" + data[12:]), "it has 4294967295 features"),
+        (signed(data[:6] + b"\xff\x7f" + data[8:]), "max_error 32767"),
+        (signed(data[:tables] + b"nonsense" + data[tables + 8 :]), "its tables cannot be read"),
     ):
         with pytest.raises(ValueError, match=r"data|coded") as error:
             codec.decompress(wrong)
@@ -274,6 +287,7 @@ BAD = [
     (np.full((2, 64), "a"), TypeError, "x takes float32"),
     (np.full((2, 64), np.nan), ValueError, "x has NaN or infinity, the first in row 0, column 0"),
     (np.full((2, 64), 1.01), ValueError, "x takes values from 0 to 1, got 1.01 to 1.01; scale them, or give uint8"),
+    (np.full((2, 64), 1 + 1e-9), ValueError, "got 1.000000001 to 1.000000001"),
     (np.full((2, 64), -0.01), ValueError, "x takes values from 0 to 1"),
     (np.full((2, 64), np.inf), ValueError, "infinity"),
     ([[1, 2], [3]], ValueError, "x takes"),
@@ -303,7 +317,9 @@ def test_bad_images(codec, x, kind, says):
         ({"sigma": 0}, ValueError, "sigma"),
         ({"epochs": 0}, ValueError, "epochs"),
         ({"refine": -1}, ValueError, "refine"),
-        ({"hidden": 0}, ValueError, "hidden takes a positive integer"),
+        ({"hidden": 0}, ValueError, "hidden takes a positive integer, got 0"),
+        ({"hidden": [8, 1.5]}, TypeError, "hidden takes a positive integer, got 1.5"),
+        ({"x": np.zeros((50, 8, 8), np.uint8)}, ValueError, r"flatten the samples with x.reshape\(len\(x\), -1\)"),
         ({"lr": -1}, ValueError, "lr"),
     ],
     ids=str,
@@ -343,6 +359,17 @@ def test_degenerate_images():
         assert codec.decompress(codec.compress(x[:1])).shape == x[:1].shape
 
 
+def test_images_that_hardly_vary(digits, rng):
+    """Training learns nothing of them, or less than nothing: constants and two values are exact all the same."""
+    two_greys = np.where(rng.random((200, 1)) < 0.5, np.uint8(50), np.uint8(180)) * np.ones((1, 64), np.uint8)
+    for x in (np.full((1000, 64), 200, np.uint8), two_greys, np.tile(digits[:1], (100, 1)), np.tile(digits[:2], (50, 1))):
+        codec = Codec.fit(x, seed=0)
+        assert np.array_equal(codec.decompress(codec.compress(x)), x)
+    nearly = (200 + rng.integers(0, 2, (300, 64))).astype(np.uint8)
+    codec = Codec.fit(nearly, epochs=20, seed=0)
+    assert compression.psnr(codec.decompress(codec.compress(nearly)), nearly) > 52  # their mean: 51.2
+
+
 # ---- the command line
 
 
@@ -368,7 +395,15 @@ def test_command_line(tmp_path, monkeypatch, capsys, digits):
     capsys.readouterr()
     (tmp_path / "cut.faec").write_bytes((tmp_path / "o.faec").read_bytes()[:-9])
     np.save("wide.npy", np.zeros((3, 65), np.uint8))
-    np.save("grey.npy", np.full((3, 64), 200.0))
+    np.save("grey.npy", np.full((3, 64), 200.5))
+    np.savetxt("bytes.csv", digits[:9], delimiter=",", fmt="%d")
+    np.save("bytes.npy", digits[:9].astype(np.int64))
+    np.savetxt("bits.csv", digits[:9] > 127, delimiter=",", fmt="%d")
+    for name, same in (("bytes.csv", digits[:9]), ("bytes.npy", digits[:9]), ("bits.csv", np.where(digits[:9] > 127, 255, 0))):
+        run("compress", "c.safetensors", name, "--max-error", 0, "--output", "o.faec")
+        run("decompress", "c.safetensors", "o.faec", "--output", "o.npy")
+        assert np.array_equal(np.load("o.npy"), same)
+    capsys.readouterr()
     before = sorted(tmp_path.iterdir())
     for words, says in (
         (("decompress", "c.safetensors", "cut.faec"), "decompress: data is cut short"),
@@ -384,6 +419,7 @@ def test_command_line(tmp_path, monkeypatch, capsys, digits):
         (("compress", "c.safetensors", "digits", "--max-error", "300"), "max_error takes an integer from 0 to 255"),
         (("compress", "d.safetensors", "digits", "--train", "--bits-per-pixel", "0"), "bits_per_pixel"),
         (("compress", "d.safetensors", "wide.npy", "--train"), "at least 20 samples"),
+        (("compress", "c.safetensors", "digits", "--train"), "c.safetensors exists; --train would make all files"),
         (("compress", "d.safetensors", "digits", "--train", "--max-error", "-1"), "max_error takes an integer >= 0"),
         (("compress", "d.safetensors", "digits", "--train", "--output", "none/o"), "none/o: No such file"),
         (("compress", "none/d", "digits", "--train"), "none/d: No such file"),

@@ -173,7 +173,7 @@ INF[4, 2] = -np.inf
         (table(5)[0][:0], ValueError, r"\(0, 5\)"),
         (table(5)[0][:, 0], ValueError, r"\(5,\)"),
         (np.zeros((5, 3), np.uint8), TypeError, "got uint8"),
-        (np.zeros((5, 3), int), TypeError, "got int64"),
+        (np.zeros((5, 3), int), TypeError, "x takes float32 or float64, in which NaN is missing, got int64"),
         (np.array([["a", "b"], ["c", "d"]]), TypeError, "got <U1"),
         (np.ma.masked_equal(table(5)[0], 7.25), ValueError, "x has masked elements"),
     ],
@@ -227,6 +227,14 @@ def test_impute_a_csv_file(few_steps, tmp_path, monkeypatch, capsys, newline):
     x = np.loadtxt("t-impute.csv", delimiter=",", skiprows=1)
     missing = np.array([[1.5, 2, 0.1], [2, np.nan, 0.2], [3, 6, np.nan], [4, 8, 0.4], [5, np.nan, 0.5]])
     np.testing.assert_allclose(x, Imputer().fit_transform(missing), rtol=1e-8)
+
+
+def test_columns_without_a_number_are_named(few_steps, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text('a,"b",c\n1,#N/A,\n2,N/A,3\n3,n/a,4\n')
+    assert cli.main(["impute", "t.csv"]) == 0
+    assert capsys.readouterr().err == "fastae impute: filled with 0, as there is no number: column b\n"
+    assert (tmp_path / "t-impute.csv").read_text().startswith('a,"b",c\n1,0,')
 
 
 def test_impute_an_array(few_steps, tmp_path, monkeypatch):

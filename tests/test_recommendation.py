@@ -230,6 +230,10 @@ def test_the_best_items(ratings, make):
     assert np.isfinite(best[7]).all()
     seen, _ = made.recommend(ratings, 25, exclude_seen=False)
     np.testing.assert_array_equal(np.sort(seen, axis=1), np.tile(np.arange(25), (40, 1)))
+    items, best = made.recommend(ratings, 30, exclude_seen=False)  # more than there are
+    np.testing.assert_array_equal(items[:, :25], seen)
+    assert (items[:, 25:] == -1).all()
+    assert np.isneginf(best[:, 25:]).all()
 
 
 @ALL
@@ -332,7 +336,7 @@ def _with(ratings, value):
 
 BAD = {
     "array": (lambda x: x.toarray(), TypeError, "ratings takes scipy's CSR .* got ndarray"),
-    "csc": (lambda x: x.tocsc(), TypeError, "got a sparse matrix of format 'csc'"),
+    "csc": (lambda x: x.tocsc(), TypeError, r"got format 'csc'; give ratings.tocsr\(\)"),
     "complex": (lambda x: x.astype(complex), TypeError, "real numbers, got complex128"),
     "no rows": (lambda x: x[:0], ValueError, r"got \(0, 25\)"),
     "no ratings": (lambda x: sparse.csr_array((3, 25)), ValueError, "at least one rating"),
@@ -374,16 +378,37 @@ def test_ratings_outside_the_scale(ratings):
             made.fit(_with(ratings, -1))
 
 
+def test_a_rating_outside_the_scale_is_told_by_its_ids(ratings):
+    made = AutoRec(hidden=4, epochs=1, seed=0).fit(Ratings(ratings, np.arange(40), np.array([f"film {n}" for n in range(25)])))
+    with pytest.raises(ValueError, match="from 1 to 5, got 6 by user 'Ann' of item 'film 3'"):
+        made.recommend(Ratings.from_columns(["Bob", "Ann"], ["film 9", "film 3"], [5, 6]))
+
+
+def test_rmse_refuses():
+    for predicted, error, says in (
+        ([1.0, np.nan], ValueError, "predicted has NaN or infinity, the first in row 1"),
+        (["a", "b"], TypeError, "predicted and actual take arrays"),
+        ([1.0], ValueError, "of one length"),
+    ):
+        with pytest.raises(error, match=says):
+            rec.rmse(predicted, [1.0, 2.0])
+
+
 def test_nothing_learnt_yet_or_another_matrix(ratings):
-    with pytest.raises(ValueError, match="this EASE has learnt nothing yet"):
+    with pytest.raises(RuntimeError, match="this EASE has learnt nothing yet"):
         EASE().scores(ratings)
-    with pytest.raises(ValueError, match="this Blend has learnt nothing yet"):
+    with pytest.raises(RuntimeError, match="this Blend has learnt nothing yet"):
         Blend([EASE()]).save("never")
     made = EASE().fit(ratings)
     with pytest.raises(ValueError, match=r"shape \(users, 25\), got \(40, 24\)"):
         made.scores(ratings[:, :24])
-    with pytest.raises(ValueError, match="n takes at most the number of items, 25; got 26"):
-        made.recommend(ratings, 26)
+    with pytest.raises(ValueError, match="n takes a positive integer, got 0"):
+        made.recommend(ratings, 0)
+    for k, error in ((0, ValueError), (1.5, TypeError)):
+        with pytest.raises(error, match="k takes a positive integer"):
+            rec.evaluate(made, ratings, ratings, k)
+    with pytest.raises(ValueError, match="held_out takes at least one rating"):
+        rec.evaluate(made, ratings, sparse.csr_array((40, 25)))
 
 
 @pytest.mark.parametrize(
@@ -427,6 +452,8 @@ def test_ratings_from_columns():
     assert made.matrix.toarray().tolist() == [[4, 3], [0, 2]]
     without = Ratings.from_columns(users, items, [1, 2, 3, 4, 5])
     assert without.matrix.toarray().tolist() == [[4, 3], [0, 5]]
+    late = 2**60  # which floats do not tell from the next integer
+    assert Ratings.from_columns([1, 1], [2, 2], [3, 4], [late + 1, late]).matrix.toarray().tolist() == [[3]]
     again = Ratings.from_columns(["c"], [7], [1], item_ids=made.item_ids)
     assert again.matrix.toarray().tolist() == [[0, 1]]
 
@@ -439,6 +466,11 @@ def test_ratings_from_columns():
         (([1, 1], [2], [1, 2]), ValueError, "one length, got 2, 1 and 2"),
         (([1.5], [2], [1]), TypeError, "users takes .* integers or of strings, got float64"),
         (([1], [2], [1], [np.nan]), ValueError, "times takes"),
+        (
+            (np.array([2**63], np.uint64), [2], [1]),
+            ValueError,
+            r"users takes integers below 2\^63, .* got 9223372036854775808",
+        ),
         (([1], [2], [1], None, [3, 4]), ValueError, "items takes ids among item_ids; 1 are not, the first is 2"),
     ],
 )
@@ -447,9 +479,27 @@ def test_bad_columns(columns, error, says):
         Ratings.from_columns(*columns)
 
 
+def test_ratings_are_looked_at(ratings):
+    users, items = np.arange(40), np.arange(25)
+    assert Ratings(ratings.astype(int), users.tolist(), items).matrix.dtype == np.float32
+    for given, error, says in (
+        ((ratings.toarray(), users, items), TypeError, "matrix takes scipy's CSR"),
+        ((ratings, users[:39], items), ValueError, r"user_ids takes an id for each of 40, .* got 39"),
+        ((ratings, users, users), ValueError, "item_ids takes an id for each of 25"),
+        ((ratings, users, items // 2), ValueError, "item_ids has 0 2 times"),
+        ((ratings, users, items / 2), TypeError, "item_ids takes an array"),
+        ((_with(ratings, np.nan), users, items), ValueError, "matrix has NaN"),
+    ):
+        with pytest.raises(error, match=says):
+            Ratings(*given)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
+        ("a.csv", "item, rating,other,user\ni1,5,a,u1\ni2,3.5,b,u2\ni2,1,c,u1\n"),
+        ("a.csv", "user,item,rating,genre\nu1,i1,5,a\nu2,i2,3.5,b\nu1,i2,1,a\n"),
+        ("a.csv", " u1,i1 ,5\nu2,i2,3.5\nu1, i2, 1\n"),
         ("a.csv", "u1,i1,5\nu2,i2,3.5\nu1,i2,1\n"),
         ("a.csv", "\ufeffuserId,movieId,rating,timestamp\r\nu1,i1,5,10\r\nu2,i2,3.5,10\r\n\r\nu1,i2,1,10\r\n"),
         ("a.tsv", "u1\ti1\t5\t1\nu2\ti2\t3.5\t1\nu1\ti2\t4\t2\nu1\ti2\t1\t3\nu1\ti2\t2\t1\n"),
@@ -472,6 +522,8 @@ BAD_FILES = {
     "nan.csv": ("u,i,nan\n", "line 1 takes user, item, rating.*finite"),
     "narrow.csv": ("u,i\nu,j\n", "line 1 takes user, item, rating"),
     "ragged.csv": ("u,i,3\nu,j\n", "line 2 has 2 fields, the first one 3"),
+    "swapped.csv": ("movieId,userId,rating\ni,u,3\n", "bring them in this order"),
+    "nobody.csv": ("u,i,3\n ,j,4\n", "line 2 takes user, item, rating.*an id is empty"),
     "bytes.csv": (b"\xff\xfe\x00", "not a table of ratings"),
     "other.parquet": ("u,i,3\n", "the name ends in '.parquet'; .csv, .tsv, .inter, .data are read"),
 }
@@ -581,13 +633,37 @@ def test_command_evaluates(file, capsys, method, monkeypatch):
     assert not Path("ratings-recommend.csv").exists()
 
 
+def test_command_on_few_items(tmp_path, monkeypatch, capsys):
+    """Fewer than --top: as many as there are."""
+    monkeypatch.chdir(tmp_path)
+    Path("few.csv").write_text("a,x,5\na,y,4\nb,x,3\nc,z,1\n")
+    _run(capsys, "few.csv", "--method", "ease")
+    assert [line.split(",")[0] for line in Path("few-recommend.csv").read_text().splitlines()[1:]] == list("abbcc")
+
+
+def test_command_knows_a_scale(file, capsys, monkeypatch):
+    monkeypatch.setitem(AutoRec.__init__.__kwdefaults__, "epochs", 1)
+    Path("new.csv").write_text("somebody,item 5,6\n")
+    _run(capsys, file, "--method", "autorec", "--save", "m.safetensors")
+    err = _run(capsys, "new.csv", "--model", "m.safetensors", code=2).err
+    assert "from 1 to 5, got 6 by user 'somebody' of item 'item 5'" in err
+    _run(capsys, file, "--method", "autorec", "--scale", 0.5, 6, "--save", "m.safetensors")
+    _run(capsys, "new.csv", "--model", "m.safetensors")
+
+
+IGNORED = (["--evaluate"], ["--save", "n"], ["--method", "ease"], ["--seed", "0"], ["--scale", "1", "5"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["none.csv"], "none.csv: No such file"),
-        (["ratings.csv", "--top", "99"], "--top takes at most the number of items, 24; got 99"),
         (["ratings.csv", "--model", "none.safetensors"], "none.safetensors: No such file"),
-        (["ratings.csv", "--model", "m", "--evaluate"], "--model takes neither"),
+        *((["ratings.csv", "--model", "m.safetensors", *words], "--model takes neither") for words in IGNORED),
+        (["ratings.csv", "--evaluate", "--output", "o.csv"], "--evaluate writes nothing"),
+        (["ratings.csv", "--evaluate", "--save", "o.safetensors"], "--evaluate writes nothing"),
+        (["ratings.csv", "--scale", "1", "5"], "--scale counts with --method autorec"),
+        (["few.csv", "--evaluate"], "few.csv has no user with three ratings"),
         (["ratings.csv", "--output", "o.xlsx"], ".csv is written"),
         (["ratings.csv", "--output", "ratings.csv"], "over ratings.csv, which is read"),
         (["ratings.csv", "--output", "none/o.csv"], "none/o.csv: No such file"),
@@ -598,6 +674,7 @@ def test_command_evaluates(file, capsys, method, monkeypatch):
 )
 def test_command_refuses(file, capsys, monkeypatch, arguments, says):
     Path("unknown.csv").write_text("a,new,1\n")
+    Path("few.csv").write_text("a,x,1\na,y,2\nb,x,3\n")
     EASE().fit(rec.read_ratings(file)).save("m.safetensors")
     words = arguments if "--model" in arguments else [*arguments, "--method", "ease"]
     monkeypatch.setattr(EASE, "fit", lambda *_, **__: pytest.fail("the training has begun"))

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
     """Learn from a table; scores of it or of another."""
     from .. import _check, settings
     from ..anomaly import AnomalyDetector
-    from ..files import WRITABLE, file_stem, read_samples, write_matrix
+    from ..files import WRITABLE, column_names, file_stem, read_samples, write_matrix
 
     settings.configure(options.backend, options.threads)
     detector = AnomalyDetector(options.contamination, quantile=options.quantile, seed=options.seed)
@@ -44,12 +44,17 @@ def run(options: argparse.Namespace) -> None:
     test = x if options.test is None else read_samples(other)[0]
     if test.shape[1] != x.shape[1]:
         raise ValueError(f"{other} has {test.shape[1]} columns, {options.train} has {x.shape[1]}")
+    learnt, scored = column_names(options.train), column_names(other)
+    if learnt and scored and learnt != scored:
+        a, b = next((a, b) for a, b in zip(learnt, scored, strict=True) if a != b)
+        raise ValueError(f"{other} has the column {b!r} where {options.train} has {a!r}; give both the same order")
     _check.finite(test, other)
     detector.fit(x, progress=True)
-    scores = report(detector, test)
+    scores = detector.score(test)
     write_matrix(output, scores)
     detector.save(model)
     print(f"wrote {output}: {len(scores)} scores; {model}")
+    report(detector, test, scores, scored or learnt)
 
 
 def detector(path: Path) -> AnomalyDetector | None:
@@ -60,12 +65,12 @@ def detector(path: Path) -> AnomalyDetector | None:
     return AnomalyDetector.load(path) if tables.has(path, KEY) else None
 
 
-def report(detector: AnomalyDetector, x: Any) -> Any:
-    """Scores of rows; prints the highest, and the columns that they come from."""
-    scores = detector.score(x)
+def report(detector: AnomalyDetector, x: Any, scores: Any, names: list[str] | None) -> None:
+    """Print the highest scores of rows, and the columns that more than half of each comes from, or the first of these."""
     print(f"{(scores > detector.threshold).sum()} of {len(scores)} rows score more than {detector.threshold:.6g}")
     worst = scores.argsort(kind="stable")[::-1][:_SHOWN]
     for row, errors in zip(worst, detector.feature_error(x[worst]), strict=True):
-        columns = ", ".join(map(str, errors.argsort(kind="stable")[::-1][:_SHOWN]))
-        print(f"row {row}: {scores[row]:.6g}, most of it from columns {columns} (from 0)")
-    return scores
+        columns = errors.argsort(kind="stable")[::-1]
+        half = int((errors[columns].cumsum() <= errors.sum() / 2).sum()) + 1
+        told = ", ".join(names[column] if names else str(column) for column in columns[: min(half, _SHOWN)])
+        print(f"row {row}: {scores[row]:.6g}, above all from {'' if names else 'columns (from 0) '}{told}")

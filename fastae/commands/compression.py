@@ -19,7 +19,7 @@ def add(commands: Any) -> None:
     """Both parsers."""
     command = commands.add_parser("compress", help="images to a small file, by a codec that has learnt from such")
     command.add_argument("codec", type=Path, help="the codec's file, read, or with --train written")
-    command.add_argument("data", help=f"images, as bytes or from 0 to 1: {READABLE}, or the word digits")
+    command.add_argument("data", help=f"images, whole numbers to 255 or from 0 to 1: {READABLE}, or the word digits")
     command.add_argument("--train", action="store_true", help="first learn the codec from these images")
     command.add_argument("--bits-per-pixel", type=float, metavar="X", help="with --train: the rate to meet; default 0.5")
     command.add_argument(
@@ -51,13 +51,13 @@ def compress(options: argparse.Namespace) -> None:
     output = options.output or Path(f"{file_stem(options.data)}.faec")
     made, used = (options.codec, None) if options.train else (None, options.codec)
     arguments.outputs([(output, ()), (made, ())], [options.data, used])
+    if options.train and options.codec.exists():
+        raise ValueError(f"{options.codec} exists; --train would make all files that were made by it useless; remove it first")
     check_max_error(options.max_error)
-    x = read_samples(options.data)[0]
+    x = _as_bytes(read_samples(options.data)[0])
     if options.train:
         codec = Codec.fit(x, **given, progress=True)
         codec.save(options.codec)
-        widths = "-".join(str(n) for n in (codec.model.n_in, *(layer.n_out for layer in codec.model.layers)))
-        print(f"wrote {options.codec}: {widths}, {options.codec.stat().st_size:,} bytes")
     else:
         codec = Codec.load(options.codec)
     start = time.perf_counter()
@@ -66,10 +66,20 @@ def compress(options: argparse.Namespace) -> None:
     write_atomically(output, data)
     original = images(x, "data")
     quality = psnr(codec.decompress(data), original)
+    if options.train:
+        widths = "-".join(str(n) for n in (codec.model.n_in, *(layer.n_out for layer in codec.model.layers)))
+        print(f"wrote {options.codec}: {widths}, {options.codec.stat().st_size:,} bytes")
     print(
         f"wrote {output}: {len(x)} images of {x.shape[1]} pixels in {len(data):,} bytes, {8 * len(data) / original.size:.3f} "
         f"bits per pixel, PSNR {quality:.2f} dB, {original.size / seconds / 1e6:.0f} MB/s"
     )
+
+
+def _as_bytes(x: Any) -> Any:
+    """Whole numbers from 0 to 255, one above 1 among them, as uint8; others, as 0 and 1, as they are."""
+    if x.dtype != np.uint8 and x.max() > 1 and x.min() >= 0 and x.max() <= 255 and (x == np.floor(x)).all():
+        return x.astype(np.uint8)
+    return x
 
 
 def decompress(options: argparse.Namespace) -> None:

@@ -20,10 +20,13 @@ def add(commands: Any) -> None:
 
 def impute(options: argparse.Namespace) -> None:
     """Learn from a table what its cells tell of each other, and fill it in."""
+    import sys
+    import warnings
+
     import numpy as np
 
     from .. import settings
-    from ..files import WRITABLE, csv_with, file_stem, read_matrix, write_matrix
+    from ..files import WRITABLE, column_names, csv_with, file_stem, read_matrix, write_matrix
     from ..imputation import Imputer
     from ..persistence import write_atomically
 
@@ -35,9 +38,14 @@ def impute(options: argparse.Namespace) -> None:
     missing = np.isnan(x)
     if not missing.any():
         raise ValueError(f"{options.data} has nothing missing")
-    filled = Imputer(seed=options.seed).fit(x, progress=True).transform(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of columns without a number, which are told below
+        filled = Imputer(seed=options.seed).fit(x, progress=True).transform(x)
     if csv and output.suffix.lower() == ".csv":  # as it was, but for what was missing
         write_atomically(output, csv_with(options.data, filled, missing).encode())
     else:
         write_matrix(output, filled)
+    names = column_names(options.data) or [f"{column} (from 0)" for column in range(x.shape[1])]
+    if empty := [names[column] for column in np.flatnonzero(missing.all(axis=0))]:
+        print(f"fastae impute: filled with 0, as there is no number: column {', '.join(empty)}", file=sys.stderr)
     print(f"wrote {output}: {missing.sum()} of {x.size} cells filled, in {missing.any(axis=0).sum()} columns")

@@ -32,7 +32,7 @@ def encode(x: Array, reconstruction: Array, bound: int) -> tuple[bytes, bytes]:
 
 def decode(reconstruction: Array, bound: int, packed: bytes, coded: bytes) -> Array:
     """The pixels."""
-    places, tables = _places(reconstruction), entropy.unpack(packed)
+    places, tables = _places(reconstruction), entropy.unpack(packed, 4 * _CONTEXTS * (2 + 256))
     x = np.empty_like(reconstruction)
     for at, column, table in zip(places, entropy.decode(coded, map(len, places), tables), tables, strict=True):
         np.put(x, at, np.minimum((column + table.low) * (2 * bound + 1) + bound, 255))

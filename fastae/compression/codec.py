@@ -22,6 +22,7 @@ from . import bounded, container, entropy, learning
 from .entropy import Table
 
 _SETTINGS = "fastae.compression"  # of a codec's file: a key of its metadata
+_LARGE = 1 << 28  # pixels for which there is memory; of fewer, no file is too short: black images may have codes of no bytes
 _BLOCK = 512  # samples whose pixels stay in the cache on their way to bytes
 
 
@@ -90,7 +91,8 @@ class Codec:
         """Learn a codec from images.
 
         An autoencoder is trained with noise on its code; the code is quantised, in steps in proportion to the noise that each
-        feature bore, so that the rate is met; the decoder is then trained on quantised codes.
+        feature bore, so that the rate is met; the decoder is then trained on quantised codes. Where that reproduces the images
+        worse than their mean does, since they hardly vary, the codec's model is linear: their principal components.
 
         Parameters
         ----------
@@ -138,7 +140,13 @@ class Codec:
         refine = -(-epochs // 5) if refine is None else _check.count(refine, "refine")
         bits, run = rate * x.shape[1], (batch_size, rng, n_threads, progress)
         model, spread = learning.learn(shown, bits, widths, n_codes, sigma, epochs, lr, *run)
-        return cls(*learning.quantise(model, x, bits, spread, refine, 0.5 * lr, *run))
+        codec = cls(*learning.quantise(model, x, bits, spread, refine, 0.5 * lr, *run))
+        some = x[:: max(len(x) // 5000, 1)]
+        mean = np.broadcast_to(np.rint(x.mean(axis=0)).astype(np.uint8), some.shape)
+        if psnr(codec._pixels(codec._quantise(some, n_threads), n_threads, exact=False), some) >= psnr(mean, some):
+            return codec
+        model, spread = learning.principal_components(shown)  # of images that hardly vary, training has learnt nothing
+        return cls(*learning.quantise(model, x, bits, spread, 0, lr, *run))
 
     @classmethod
     def calibrate(
@@ -240,6 +248,11 @@ class Codec:
             data is something else: not such a file, cut short, damaged, of another version or another codec.
         """
         file = container.read(data, self.digest)
+        if file.features != self.model.n_in or not -1 <= file.max_error <= 255:
+            raise ValueError(f"data is damaged: it has {file.features} features, max_error {file.max_error}")
+        least = sum(float(table.bits.min()) for table in self.tables) / 2  # of a sample; halved, as the coder rounds
+        if file.samples * file.features > _LARGE and file.samples * least > 8 * len(file.codes) + 64:
+            raise ValueError(f"data is damaged: its {len(file.codes)} bytes of codes cannot hold {file.samples} samples")
         symbols = np.stack(entropy.decode(file.codes, [file.samples] * len(self.tables), self.tables))
         reconstruction = self._pixels(symbols, n_threads, exact=file.max_error >= 0)
         if file.max_error < 0:
@@ -318,7 +331,7 @@ def images(x: Any, argument: str = "x", width: int | None = None) -> Array:
     """Samples (samples, width) as bytes: uint8 as they are, floats from 0 to 1 rounded to 1/255."""
     if width is None:
         shape: tuple[int, ...] = getattr(x, "shape", ())
-        width = shape[1] if len(shape) == 2 else 1
+        width = math.prod(shape[1:]) if len(shape) > 1 else 1
     x = _check.samples(x, argument, width)
     if x.dtype == np.uint8:
         return np.asarray(x)
@@ -328,8 +341,15 @@ def images(x: Any, argument: str = "x", width: int | None = None) -> Array:
 
 
 def psnr(decoded: Any, original: Any) -> float:
-    """Peak signal-to-noise ratio of bytes, 10 log10(255^2 / MSE) dB, the mean being over all pixels; infinite where equal."""
-    error = float(np.mean(np.square(np.asarray(decoded, np.float32) - np.asarray(original, np.float32)), dtype=np.float64))
+    """Peak signal-to-noise ratio of bytes, 10 log10(255^2 / MSE) dB, the mean being over all pixels; infinite where equal.
+
+    Both take what :meth:`Codec.compress` does, in one shape.
+    """
+    a = images(decoded, "decoded")
+    b = images(original, "original", a.shape[1])
+    if a.shape != b.shape:
+        raise ValueError(f"decoded and original take images of one shape, got {a.shape} and {b.shape}")
+    error = float(np.mean(np.square(a - b.astype(np.float32)), dtype=np.float64))
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 

@@ -82,11 +82,20 @@ def pack(tables: Sequence[Table]) -> bytes:
     return zlib.compress(np.asarray(words, "<i4").tobytes(), 9)
 
 
-def unpack(data: bytes) -> list[Table]:
-    """What :func:`pack` had."""
-    words, tables = np.frombuffer(zlib.decompress(data), "<i4").tolist(), []
-    while words:
-        low, length, *words = words
-        tables.append(Table(low, tuple(words[:length])))
-        words = words[length:]
+def unpack(data: bytes, most: int) -> list[Table]:
+    """What :func:`pack` had, at most so many bytes.
+
+    Raises
+    ------
+    ValueError
+        The bytes hold something else.
+    """
+    try:
+        words, tables = np.frombuffer(zlib.decompressobj().decompress(data, most), "<i4").tolist(), []
+        while words:
+            low, length, *words = words
+            tables.append(Table(low, tuple(words[:length])))
+            words = words[length:]
+    except (zlib.error, ValueError) as error:
+        raise ValueError(f"data is damaged: its tables cannot be read: {error}") from error
     return tables

@@ -63,10 +63,7 @@ def learn(
 
     None: what reverse water-filling says, which see.
     """
-    centred = x.astype(np.float32)
-    centred *= np.float32(1 / 255)
-    mean = centred.mean(axis=0, dtype=np.float64).astype(np.float32)
-    centred -= mean  # or training takes several times as long
+    centred, mean = _centred(x)  # or training takes several times as long
     noise, components = water_filling(np.linalg.eigvalsh(centred.T @ centred / np.float32(len(x))), bits)
     sigma = max(0.75 * noise, 0.5 / 255) if sigma is None else sigma  # 0.75: an autoencoder's code tells more than PCA's
     k = min(-(-components // 16) * 8, x.shape[1]) if n_codes is None else n_codes
@@ -82,6 +79,26 @@ def learn(
     encoder = Layers(*map(layer_of, noisy.encoder.layers[:-1]), layer_of(last, rows=np.arange(k)))
     model = Autoencoder(encoder=encoder, decoder=Layers(*map(layer_of, noisy.decoder)))
     return model, np.exp(0.5 * log_variances.mean(axis=0, dtype=np.float64))
+
+
+def principal_components(x: Array) -> tuple[Autoencoder, Array]:
+    """An autoencoder of images (samples, features) of uint8 whose code is all principal components; the same noise for each."""
+    centred, mean = _centred(x)
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    model = Autoencoder([len(mean), len(mean)], output_activation="identity", seed=0)
+    encoder, decoder = model.encoder[0], model.decoder[0]
+    encoder.weight, encoder.bias = axes.T, -axes.T @ mean
+    decoder.weight, decoder.bias = axes, mean
+    return model, np.ones(len(mean))
+
+
+def _centred(x: Array) -> tuple[Array, Array]:
+    """Images of uint8 as 0 to 1 without their mean, and it."""
+    centred = x.astype(np.float32)
+    centred *= np.float32(1 / 255)
+    mean = centred.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred -= mean
+    return centred, mean
 
 
 def quantise(

@@ -59,9 +59,15 @@ def mean_average_precision(items: Any, relevant: Any, k: int | None = None) -> f
 
 def rmse(predicted: Any, actual: Any) -> float:
     """Root of the mean squared difference of two arrays (ratings,)."""
-    a, b = np.asarray(predicted, np.float64), np.asarray(actual, np.float64)
+    try:
+        a, b = np.asarray(predicted, np.float64), np.asarray(actual, np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"predicted and actual take arrays (ratings,) of numbers: {error}") from error
     if a.shape != b.shape or a.ndim != 1 or len(a) == 0:
         raise ValueError(f"predicted and actual take arrays (ratings,) of one length, got {a.shape} and {b.shape}")
+    for name, x in (("predicted", a), ("actual", b)):
+        if not np.isfinite(x).all():
+            raise ValueError(f"{name} has NaN or infinity, the first in row {np.argmin(np.isfinite(x))}")
     return float(np.sqrt(np.mean((a - b) ** 2)))
 
 
@@ -80,6 +86,9 @@ def evaluate(recommender: Any, ratings: Any, held_out: Any, k: int = 10) -> dict
     dict
         ndcg, recall, precision, map; of a recommender that predicts ratings, rmse of those held out.
     """
+    k = _check.positive_integer(k, "k")
+    if not canonical(held_out, "held_out").nnz:
+        raise ValueError("held_out takes at least one rating, got none")
     items, _ = recommender.recommend(ratings, k)
     named = {"ndcg": ndcg, "recall": recall, "precision": precision, "map": mean_average_precision}
     result = {name: function(items, held_out) for name, function in named.items()}

@@ -19,7 +19,14 @@ from .._check import Array
 from ..layers import generator
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".data": "\t"}
-_COLUMNS = ("user_id", "item_id", "rating", "timestamp")  # as RecBole's header names them
+_COLUMNS = {"user": 0, "item": 1, "rating": 2, "time": 3}  # of a table whose header does not tell
+_SAME = {
+    "user_id": "user",
+    "userid": "user",
+    "item_id": "item",
+    "itemid": "item",
+    "timestamp": "time",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,15 +35,29 @@ class Ratings:
 
     Parameters
     ----------
-    matrix : CSR (users, items) of float32
+    matrix : CSR (users, items) of real numbers, kept as float32
         What is stored was rated.
-    user_ids : array (users,) of int64 or str
-    item_ids : array (items,) of int64 or str
+    user_ids : array (users,) of integers or str, kept as int64 or str
+        None twice.
+    item_ids : array (items,) of integers or str
+        As user_ids.
     """
 
     matrix: Any
     user_ids: Array
     item_ids: Array
+
+    def __post_init__(self) -> None:
+        matrix = canonical(self.matrix, "matrix")
+        object.__setattr__(self, "matrix", matrix)
+        for name, n in zip(("user_ids", "item_ids"), matrix.shape, strict=True):
+            given = ids(getattr(self, name), name)
+            if len(given) != n:
+                raise ValueError(f"{name} takes an id for each of {n}, as matrix has shape {matrix.shape}; got {len(given)}")
+            once, counts = np.unique(given, return_counts=True)
+            if len(once) < n:
+                raise ValueError(f"{name} has {once[counts.argmax()].item()!r} {counts.max()} times; each id is needed once")
+            object.__setattr__(self, name, given)
 
     @classmethod
     def from_columns(cls, users: Any, items: Any, values: Any, times: Any = None, item_ids: Any = None) -> Ratings:
@@ -48,6 +69,7 @@ class Ratings:
             Ids. Rows and columns are in the order in which they first come.
         values : array (ratings,) of numbers
         times : array (ratings,) of numbers, optional
+            Integers are compared as such.
             Of two ratings of an item by the same user the later counts, or the last where the times are equal or not given.
         item_ids : array (items,), optional
             Those of the columns; others are refused. Give those of a recommender to make ratings for it.
@@ -67,7 +89,8 @@ class Ratings:
         item_ids, column = _numbered(ids(items, "items"), known)
         if not len(row) == len(column) == len(value):
             raise ValueError(f"users, items and values take one length, got {len(row)}, {len(column)} and {len(value)}")
-        keys, when = row * len(item_ids) + column, np.zeros(len(value)) if times is None else np.asarray(times, np.float64)
+        keys, when = row * len(item_ids) + column, np.zeros(len(value)) if times is None else np.asarray(times)
+        when = when if when.dtype.kind in "iu" else when.astype(np.float64)
         if when.shape != value.shape or np.isnan(when).any():
             raise ValueError(f"times takes a number for each of {len(value)} ratings, none of them NaN; got shape {when.shape}")
         order = np.lexsort((when, keys))  # which leaves equals in their order
@@ -85,7 +108,7 @@ class Ratings:
         matrix = sparse.csr_array(
             (self.matrix.data, column[self.matrix.indices], self.matrix.indptr), (len(self.user_ids), len(item_ids))
         )
-        return Ratings(canonical(matrix, "ratings"), self.user_ids, item_ids)
+        return Ratings(matrix, self.user_ids, item_ids)
 
 
 def read_ratings(path: str | os.PathLike[str], item_ids: Any = None) -> Ratings:
@@ -95,8 +118,9 @@ def read_ratings(path: str | os.PathLike[str], item_ids: Any = None) -> Ratings:
     ----------
     path : path
         ``.csv`` has commas; ``.tsv``, ``.data`` and RecBole's ``.inter`` have tabs. A first line whose third field is no number
-        is a header. One like ``user_id:token  item_id:token  rating:float  timestamp:float`` tells the columns, else they are
-        in the order above. All ids are strings.
+        is a header. One with the names user, item and rating, or like ``user_id:token  item_id:token  rating:float
+        timestamp:float``, tells the columns, in any order and among others; of other names, they are in the order above. All
+        ids are strings, without spaces around them.
     item_ids : array (items,) of str, optional
         As of :meth:`Ratings.from_columns`.
 
@@ -117,7 +141,9 @@ def read_ratings(path: str | os.PathLike[str], item_ids: Any = None) -> Ratings:
         try:
             for number, fields in _lines(csv.reader(file, delimiter=_DELIMITERS[suffix])):
                 try:
-                    user, item, rating, *rest = fields
+                    user, item, rating, *rest = map(str.strip, fields)
+                    if not (user and item):
+                        raise ValueError("an id is empty")
                     values.append(_finite(rating))
                     times.append(_finite(rest[0]) if rest else 0.0)
                 except ValueError as error:
@@ -167,7 +193,7 @@ def canonical(value: Any, argument: str, n_items: int | None = None) -> Any:
     """A checked CSR matrix (users, items) of float32, columns in order; copied only where needed. Ratings give theirs."""
     value = value.matrix if isinstance(value, Ratings) else value
     if not hasattr(value, "tocsr") or value.format != "csr":
-        what = f"a sparse matrix of format {value.format!r}" if hasattr(value, "tocsr") else type(value).__name__
+        what = f"format {value.format!r}; give {argument}.tocsr()" if hasattr(value, "tocsr") else type(value).__name__
         raise TypeError(f"{argument} takes scipy's CSR (users, items) or Ratings, got {what}")
     if value.dtype.kind not in "fiub":
         raise TypeError(f"{argument} takes a matrix of real numbers, got {value.dtype}")
@@ -191,13 +217,14 @@ def canonical(value: Any, argument: str, n_items: int | None = None) -> Any:
     return matrix
 
 
-def within(matrix: Any, argument: str, low: float, high: float) -> None:
-    """Refuse ratings outside of a scale."""
+def within(matrix: Any, argument: str, low: float, high: float, given: Any = None) -> None:
+    """Refuse ratings outside of a scale; where they were given as Ratings, these tell ids."""
     if matrix.nnz and not (ok := (matrix.data >= low) & (matrix.data <= high)).all():
         at = int(np.argmin(ok))
-        user, item = _place(matrix, at)
+        user, item = place = _place(matrix, at)
+        who, what = (given.user_ids[user].item(), given.item_ids[item].item()) if isinstance(given, Ratings) else place
         takes = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of at least {low:g}"
-        raise ValueError(f"{argument} takes ratings {takes}, got {matrix.data[at]:g} by user {user} of item {item}")
+        raise ValueError(f"{argument} takes ratings {takes}, got {matrix.data[at]:g} by user {who!r} of item {what!r}")
 
 
 def ids(value: Any, argument: str) -> Array:
@@ -205,6 +232,8 @@ def ids(value: Any, argument: str) -> Array:
     given = np.asarray(value)
     if given.ndim != 1 or given.dtype.kind not in "iuUO" or (given.dtype.kind == "O" and set(map(type, given)) != {str}):
         raise TypeError(f"{argument} takes an array (n,) of integers or of strings, got {given.dtype} {given.shape}")
+    if given.dtype.kind == "u" and len(given) and given.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{argument} takes integers below 2^63, or strings; got {given.max()}")
     return given.astype(np.int64 if given.dtype.kind in "iu" else str, copy=False)
 
 
@@ -223,7 +252,7 @@ def _numbered(given: Array, known: Array | None = None) -> tuple[Array, Array]:
 
 
 def _lines(reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Numbers of lines, and their fields in the order of ``_COLUMNS``, without a header and empty lines."""
+    """Numbers of lines, and their fields, user, item, rating and maybe time, without a header and empty lines."""
     width, order = 0, cast(Sequence[int], ())
     for fields in filter(None, reader):
         if not width:
@@ -238,16 +267,20 @@ def _lines(reader: Any) -> Iterator[tuple[int, list[str]]]:
 
 def _header(fields: list[str]) -> Sequence[int] | None:
     """Of a header, which columns are user, item, rating and time; None of what is no header."""
-    names = [field.partition(":")[0] for field in fields]
-    if names != fields and all(name in names for name in _COLUMNS[:3]):
+    names = [field.partition(":")[0].strip().lower() for field in fields]
+    names = [_SAME.get(name, name) for name in names]
+    if {"user", "item", "rating"} <= set(names):
         return [names.index(name) for name in _COLUMNS if name in names]
     try:
         float(fields[2])
-    except ValueError:
-        return range(min(len(fields), len(_COLUMNS)))
+        return None
     except IndexError:  # which the first line read will tell
+        return None
+    except ValueError:
         pass
-    return None
+    if any(_COLUMNS.get(name, place) != place for place, name in enumerate(names)):
+        raise ValueError(f"its columns are {fields}; name them user, item, rating[, time], or bring them in this order")
+    return range(min(len(fields), len(_COLUMNS)))
 
 
 def _finite(text: str) -> float:

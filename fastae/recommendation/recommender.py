@@ -80,7 +80,7 @@ class Recommender:
         if matrix.nnz == 0:
             raise ValueError(f"ratings takes at least one rating, got a matrix of shape {matrix.shape} without any")
         limits = self._scale_of(matrix)
-        within(matrix, "ratings", *limits)
+        within(matrix, "ratings", *limits, given=ratings)
         self._fit(matrix, progress)
         self.limits, self.n_items, self.item_ids = limits, matrix.shape[1], getattr(ratings, "item_ids", None)
         return self
@@ -109,7 +109,7 @@ class Recommender:
         ratings : CSR (users, n_items) or Ratings
             As of :meth:`scores`; any number of users.
         n : int
-            At most the number of items.
+            Where fewer items are left to a user, places are -1, with the score -inf.
         exclude_seen : bool
             Leave out what a user has rated.
 
@@ -119,10 +119,10 @@ class Recommender:
             items (users, n) and scores (users, n). Of equal scores, those of lower numbers come first, and if the n-th has
             equals it is not said which of them are left out.
         """
-        if _check.positive_integer(n, "n") > self.n_items > 0:
-            raise ValueError(f"n takes at most the number of items, {self.n_items}; got {n}")
-        exclude_seen, items, best = _check.flag(exclude_seen, "exclude_seen"), [], []
-        for rows, block in self._blocks(self._taken(ratings)):
+        n, exclude_seen = _check.positive_integer(n, "n"), _check.flag(exclude_seen, "exclude_seen")
+        matrix, items, best, beyond = self._taken(ratings), [], [], max(n - self.n_items, 0)
+        n -= beyond
+        for rows, block in self._blocks(matrix):
             if exclude_seen:
                 block[np.repeat(np.arange(len(block)), np.diff(rows.indptr)), rows.indices] = -np.inf
             chosen = np.sort(np.argpartition(-block, n - 1, axis=1)[:, :n], axis=1)
@@ -130,7 +130,8 @@ class Recommender:
             order = np.argsort(-score, axis=1, kind="stable")
             best.append(np.take_along_axis(score, order, axis=1))
             items.append(np.where(np.isneginf(best[-1]), -1, np.take_along_axis(chosen, order, axis=1)))
-        return Recommendations(np.concatenate(items), np.concatenate(best))
+        pairs = ((items, -1), (best, -np.inf))
+        return Recommendations(*(np.pad(np.concatenate(a), ((0, 0), (0, beyond)), constant_values=c) for a, c in pairs))
 
     def predict(self, ratings: Any, users: Any, items: Any) -> Array:
         """Ratings of pairs of a user and an item.
@@ -206,11 +207,11 @@ class Recommender:
     def _taken(self, ratings: Any) -> Any:
         """Checked rows with the columns fitted to."""
         if not self.n_items:
-            raise ValueError(f"this {type(self).__name__} has learnt nothing yet; call fit(ratings)")
+            raise RuntimeError(f"this {type(self).__name__} has learnt nothing yet; call fit(ratings)")
         if isinstance(ratings, Ratings) and self.item_ids is not None:
             ratings = ratings.for_items(self.item_ids)
         matrix = canonical(ratings, "ratings", self.n_items)
-        within(matrix, "ratings", *self.limits)
+        within(matrix, "ratings", *self.limits, given=ratings)
         return matrix
 
     def _blocks(self, matrix: Any) -> Iterator[tuple[Any, Array]]:
@@ -223,7 +224,7 @@ class Recommender:
     def _contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Arrays and description of a file."""
         if not self.n_items:
-            raise ValueError(f"this {type(self).__name__} has learnt nothing yet; call fit(ratings)")
+            raise RuntimeError(f"this {type(self).__name__} has learnt nothing yet; call fit(ratings)")
         settings = {name: _plain(value) for name, value in self.settings().items()}
         config = {"kind": type(self).__name__, "settings": settings, "n_items": self.n_items, "limits": _open(self.limits)}
         arrays = {name: np.ascontiguousarray(array) for name, array in self._arrays().items()}
