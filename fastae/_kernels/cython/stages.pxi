@@ -101,7 +101,7 @@ cdef void back(const Training* p, const Step* step, const Block* block, int l, P
     """A layer's dz from the gradient by what the next layer reads, in place; the opposite of stage."""
     cdef const Layer* layer = &block.layers[l]
     cdef Py_ssize_t w = padded[real](samples, NULL), f, s, n = layer.n_out
-    cdef real pull = <real>(step.factor * p.l1 / step.rows), weight = <real>(step.factor * p.kl_weight / step.rows)
+    cdef real pull = <real>(step.factor * p.l1 / step.rows), weight = <real>(step.factor * p.kl_weight / step.rows), own
     cdef const real* slopes = <const real*>block.slopes
     cdef const real* weights = weights_of[real](p, s0, NULL)
     cdef real* dz = at[real](&layer.dz, 0, s0, NULL)
@@ -117,7 +117,8 @@ cdef void back(const Training* p, const Step* step, const Block* block, int l, P
     for f in range(n if l == p.code and p.l1 != 0 else 0):
         row, y = dz + f * layer.dz.stride, at[real](&layer.y, f, 0, NULL)
         for s in range(w):
-            row[s] = row[s] + (pull if y[s] > 0 else -pull if y[s] < 0 else <real>0) * (<real>1 if weights == NULL else weights[s])
+            own = pull if weights == NULL else pull * weights[s]
+            row[s] = row[s] + (own if y[s] > 0 else -own if y[s] < 0 else <real>0)
     for f in range(n if l == p.code and p.kl != 0 else 0):
         row = dz + f * layer.dz.stride
         for s in range(w):
