@@ -15,8 +15,7 @@ from .layers import BLOCK, generator
 from .models import DenoisingAutoencoder
 from .optim import Adam
 from .schedules import Cosine
-from .settings import check_threads, kernels
-from .tables import Columns
+from .tables import Columns, Learner
 from .trainer import Trainer
 
 KEY = "fastae.anomaly"  # of a detector's settings in its file
@@ -31,7 +30,7 @@ _BATCH_SIZE = 128
 _HELD_BACK = 1000  # rows for the threshold: a tenth, at most these
 
 
-class AnomalyDetector:
+class AnomalyDetector(Learner[DenoisingAutoencoder]):
     """Tells rows of a table that are unlike those that it learnt from.
 
     Columns are standardised. A wide denoising autoencoder (Vincent et al., JMLR 11, 2010; no narrow code: the noise keeps it
@@ -93,22 +92,8 @@ class AnomalyDetector:
     ) -> None:
         self._quantile = _quantile(contamination, quantile, 0.05)
         self.steps = None if steps is None else _check.positive_integer(steps, "steps")
-        check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
-        kernels(backend)
-        generator(seed)
-        self.seed, self.n_threads, self.backend = seed, n_threads, backend
-        self._fitted: tuple[DenoisingAutoencoder, Columns] | None = None
+        super().__init__(seed, n_threads, backend)
         self._threshold = np.nan
-
-    @property
-    def model(self) -> DenoisingAutoencoder:
-        """The autoencoder of standardised columns."""
-        return self._ready()[0]
-
-    @property
-    def columns(self) -> Columns:
-        """Mean and scale of each column."""
-        return self._ready()[1]
 
     @property
     def quantile(self) -> float:
@@ -129,11 +114,6 @@ class AnomalyDetector:
     def threshold(self, value: float) -> None:
         self._ready()
         self._threshold = _check.real_number(value, "threshold", 0, np.inf, "a finite number >= 0")
-
-    def _ready(self) -> tuple[DenoisingAutoencoder, Columns]:
-        if self._fitted is None:
-            raise RuntimeError("this AnomalyDetector has learnt nothing yet; call fit, or AnomalyDetector.load")
-        return self._fitted
 
     def fit(
         self, x: Any, y: Any = None, *, progress: bool = False, callbacks: Iterable[Callback] | Callback = ()

@@ -16,8 +16,7 @@ from .layers import Linear, Sequential, generator
 from .models import MaskedAutoencoder
 from .optim import AdamW
 from .schedules import Cosine
-from .settings import check_threads, kernels
-from .tables import Columns
+from .tables import Columns, Learner
 from .trainer import Trainer
 
 KEY = "fastae.imputation"  # of an imputer's settings in its file
@@ -32,7 +31,7 @@ _BATCH_SIZE = 64
 _TOGETHER = 4096  # rows drawn at once
 
 
-class Imputer:
+class Imputer(Learner[MaskedAutoencoder]):
     """Fills in what is missing, which is NaN, from a table of numbers.
 
     Columns are standardised. A masked autoencoder (after AutoRec: Sedhain, Menon, Sanner, Xie, WWW 2015) learns to give all
@@ -79,26 +78,7 @@ class Imputer:
         self, *, steps: int | None = None, seed: Any = 0, n_threads: int | None = None, backend: str | None = None
     ) -> None:
         self.steps = None if steps is None else _check.positive_integer(steps, "steps")
-        check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
-        kernels(backend)
-        generator(seed)
-        self.seed, self.n_threads, self.backend = seed, n_threads, backend
-        self._fitted: tuple[MaskedAutoencoder, Columns] | None = None
-
-    @property
-    def model(self) -> MaskedAutoencoder:
-        """The autoencoder of standardised columns."""
-        return self._ready()[0]
-
-    @property
-    def columns(self) -> Columns:
-        """Mean and scale of each column."""
-        return self._ready()[1]
-
-    def _ready(self) -> tuple[MaskedAutoencoder, Columns]:
-        if self._fitted is None:
-            raise RuntimeError("this Imputer has learnt nothing yet; call fit, or Imputer.load")
-        return self._fitted
+        super().__init__(seed, n_threads, backend)
 
     def fit(self, x: Any, y: Any = None, *, progress: bool = False, callbacks: Iterable[Callback] | Callback = ()) -> Imputer:
         """Learn from rows, complete or not.

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from . import _check, persistence
 from ._check import Array
 from .autoencoder import Autoencoder
+from .layers import generator
+from .settings import check_threads, kernels
+
+Model = TypeVar("Model", bound=Autoencoder)
 
 _FARTHEST = 1e6  # standard deviations from the mean; what is farther counts as this, so that float32 can hold its square
 
@@ -64,6 +68,41 @@ class Columns(NamedTuple):
         """The way back, but for what was too far."""
         restored: Array = standard * self.scale + self.mean
         return restored
+
+
+class Learner(Generic[Model]):
+    """What learns from a table: the arguments that all such have, a model of standardised columns, and these.
+
+    Attributes
+    ----------
+    model : Autoencoder
+        Of standardised columns.
+    columns : Columns
+        Mean and scale of each column: ``columns.mean``, ``columns.scale``, (columns,).
+    """
+
+    def __init__(self, seed: Any, n_threads: int | None, backend: str | None) -> None:
+        check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
+        kernels(backend)
+        generator(seed)
+        self.seed, self.n_threads, self.backend = seed, n_threads, backend
+        self._fitted: tuple[Model, Columns] | None = None
+
+    @property
+    def model(self) -> Model:
+        """The autoencoder of standardised columns."""
+        return self._ready()[0]
+
+    @property
+    def columns(self) -> Columns:
+        """Mean and scale of each column."""
+        return self._ready()[1]
+
+    def _ready(self) -> tuple[Model, Columns]:
+        if self._fitted is None:
+            name = type(self).__name__
+            raise RuntimeError(f"this {name} has learnt nothing yet; call fit, or {name}.load")
+        return self._fitted
 
 
 def save(path: str | os.PathLike[str], model: Autoencoder, columns: Columns, key: str, **settings: Any) -> None:

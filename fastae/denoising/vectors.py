@@ -13,8 +13,7 @@ from .. import _check, tables
 from .._check import Array
 from ..autoencoder import Autoencoder
 from ..layers import generator
-from ..settings import check_threads, kernels
-from ..tables import Columns
+from ..tables import Columns, Learner
 from . import learning
 
 KEY = "fastae.denoising"  # of a denoiser's settings in its file
@@ -25,7 +24,7 @@ _SAMPLES, _EPOCHS = 800_000, (14, 400)  # in a fit; epochs at least and at most
 _DRAWN = 4096  # vectors at a time
 
 
-class Denoiser:
+class Denoiser(Learner[Autoencoder]):
     """Learns to give clean vectors for noisy ones.
 
     A denoising autoencoder g (Vincent et al., JMLR 11, 2010), whose hidden layers are of SiLU::
@@ -83,26 +82,7 @@ class Denoiser:
         self.hidden = _check.widths(hidden, "hidden")
         self.epochs = None if epochs is None else _check.positive_integer(epochs, "epochs")
         self.scale = _check.choice(scale, "scale", ("one", "column"))
-        check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
-        kernels(backend)
-        generator(seed)
-        self.seed, self.n_threads, self.backend = seed, n_threads, backend
-        self._fitted: tuple[Autoencoder, Columns] | None = None
-
-    @property
-    def model(self) -> Autoencoder:
-        """The autoencoder of vectors less their means, over the scale."""
-        return self._ready()[0]
-
-    @property
-    def columns(self) -> Columns:
-        """Mean and scale of each column."""
-        return self._ready()[1]
-
-    def _ready(self) -> tuple[Autoencoder, Columns]:
-        if self._fitted is None:
-            raise RuntimeError("this Denoiser has learnt nothing yet; call fit, fit_clean, or Denoiser.load")
-        return self._fitted
+        super().__init__(seed, n_threads, backend)
 
     def fit(self, noisy: Any, clean: Any, *, progress: bool = False) -> Denoiser:
         """Learn from pairs, whatever the noise is.

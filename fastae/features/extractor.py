@@ -14,8 +14,7 @@ from ..models import DenoisingAutoencoder
 from ..optim import Adam
 from ..pretraining import pretrain
 from ..schedules import Cosine
-from ..settings import check_threads, kernels
-from ..tables import Columns
+from ..tables import Columns, Learner
 from ..trainer import Trainer
 from .gradients import checked_shape, histograms, n_gradients
 
@@ -30,7 +29,7 @@ _BATCH_SIZE = 128
 _PAIR = 0.25  # of the steps, for each pair of layers that is trained beforehand
 
 
-class FeatureExtractor:
+class FeatureExtractor(Learner[DenoisingAutoencoder]):
     """Codes of rows, made by a denoising autoencoder that has learnt from a table.
 
     The network learns to give whole rows z from rows of which a quarter is masked (Vincent, Larochelle, Lajoie, Bengio,
@@ -90,31 +89,14 @@ class FeatureExtractor:
         self.width = _check.positive_integer(width, "width")
         self.shape = None if shape is None else checked_shape(shape)
         self.layerwise = _check.flag(layerwise, "layerwise")
-        check_threads(n_threads)  # these three refuse a wrong one now, and not in fit
-        kernels(backend)
-        generator(seed)
-        self.seed, self.n_threads, self.backend = seed, n_threads, backend
-        self._fitted: tuple[DenoisingAutoencoder, Columns, bool] | None = None
-
-    @property
-    def model(self) -> DenoisingAutoencoder:
-        """The autoencoder of prepared rows."""
-        return self._ready()[0]
-
-    @property
-    def columns(self) -> Columns:
-        """Mean and scale of each column."""
-        return self._ready()[1]
+        super().__init__(seed, n_threads, backend)
+        self._roots = False
 
     @property
     def roots(self) -> bool:
         """Whether the autoencoder takes square roots."""
-        return self._ready()[2]
-
-    def _ready(self) -> tuple[DenoisingAutoencoder, Columns, bool]:
-        if self._fitted is None:
-            raise RuntimeError("this FeatureExtractor has learnt nothing yet; call fit, or FeatureExtractor.load")
-        return self._fitted
+        self._ready()
+        return self._roots
 
     def fit(self, x: Any, y: Any = None, *, progress: bool = False) -> FeatureExtractor:
         """Learn from rows.
@@ -173,7 +155,7 @@ class FeatureExtractor:
         trainer = Trainer(model, Adam(_LEARNING_RATE), "mse", batch_size, rng, self.n_threads, schedule=Cosine())
         trainer.fit(rows, epochs=epochs, progress=progress)
         _standardise_code(model, model.encode(rows, n_threads=self.n_threads))
-        self._fitted = model, columns, roots
+        self._fitted, self._roots = (model, columns), roots
         return self
 
     def transform(self, x: Any) -> Array:
@@ -189,13 +171,13 @@ class FeatureExtractor:
         -------
         array (rows, width) of float32
         """
-        model, columns, roots = self._ready()
+        model, columns = self._ready()
         x = _check.finite(_check.samples(x, "x", self.shape[0] * self.shape[1] if self.shape else model.n_in), "x")
-        if roots:
+        if self._roots:
             _check.between(x, -1, 2, "x", "the rows learnt from were from 0 to 1")
         codes = np.empty((len(x), model.n_latent), np.float32)
         for start in range(0, len(x), BLOCK):  # so that a large table needs no second one
-            rows = self._prepared(x[start : start + BLOCK], columns, roots)
+            rows = self._prepared(x[start : start + BLOCK], columns, self._roots)
             model.encode(rows, codes[start : start + BLOCK], self.n_threads)
         return codes
 
@@ -205,8 +187,7 @@ class FeatureExtractor:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the extractor to a safetensors file, whose model ``fastae.load`` reads too."""
-        model, columns, roots = self._ready()
-        tables.save(path, model, columns, KEY, roots=roots, shape=self.shape)
+        tables.save(path, *self._ready(), KEY, roots=self._roots, shape=self.shape)
 
     @classmethod
     def load(
@@ -227,7 +208,8 @@ class FeatureExtractor:
             extractor = cls(model.n_latent, shape and tuple(shape), n_threads=n_threads, backend=backend)
             if extractor.shape and model.n_in != n_gradients(extractor.shape):
                 raise ValueError(f"its model takes {model.n_in} numbers, which are not those of images of shape {shape}")
-            extractor._fitted = model, columns, _check.flag(settings["roots"], "roots")
+            extractor._roots = _check.flag(settings["roots"], "roots")
+            extractor._fitted = model, columns
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} has settings of {KEY} that cannot be read: {error}") from error
         return extractor
