@@ -259,7 +259,7 @@ def numbers(call, argument, pairs):
 
 REAL = [(np.nan, ValueError), (np.inf, ValueError), ("0.1", TypeError), (None, TypeError), (True, TypeError), (1j, TypeError)]
 UNKNOWN = [("swish", ValueError), ("", ValueError), ("RELU", ValueError), (None, EITHER), (1, EITHER), (["relu"], EITHER)]
-SEEDS = [(-1, EITHER), (1.5, EITHER), ("seed", EITHER)]
+SEEDS = [(-1, EITHER), (1.5, EITHER), ("seed", EITHER), (True, EITHER)]
 THREADS = [(0, ValueError), (-1, ValueError), (257, ValueError), (1.0, TypeError), ("2", TypeError), (True, TypeError)]
 
 
