@@ -2,8 +2,8 @@
 
 __version__ = "0.1.0"
 
+import typing as _typing
 from importlib import import_module as _import_module
-from typing import Any as _Any
 
 from . import callbacks, datasets, ops, schedules
 from .autoencoder import Autoencoder
@@ -26,6 +26,18 @@ from .persistence import load, save
 from .pretraining import pretrain
 from .settings import get_backend, get_num_threads, register_threadpoolctl, set_backend, set_num_threads, show_versions
 from .trainer import Trainer
+
+if _typing.TYPE_CHECKING:  # what __getattr__ imports where it is used
+    from . import anomaly as anomaly
+    from . import compression as compression
+    from . import denoising as denoising
+    from . import features as features
+    from . import generation as generation
+    from . import imputation as imputation
+    from . import interchange as interchange
+    from . import recommendation as recommendation
+    from . import sklearn as sklearn
+    from .interchange import export_c, export_onnx, from_torch, to_torch
 
 __all__ = [
     "SGD",
@@ -82,7 +94,7 @@ _APPLICATIONS: tuple[str, ...] = (
 _INTERCHANGE: tuple[str, ...] = ("export_c", "export_onnx", "from_torch", "to_torch")  # and functions of one of them
 
 
-def __getattr__(name: str) -> _Any:
+def __getattr__(name: str) -> _typing.Any:
     if name in _APPLICATIONS:
         return _import_module(f"{__name__}.{name}")
     if name in _INTERCHANGE:

@@ -9,12 +9,12 @@ import warnings
 from collections.abc import Callable, Sequence
 from ctypes import CFUNCTYPE, c_double, c_ssize_t, c_void_p
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from ._check import Array, real_number
+from ._kernels.contract import Kernels
 from ._kernels.names import ACTIVATIONS, LOSSES, MOST_OWN
 
 _NAMES = {"activation": ACTIVATIONS, "loss": LOSSES}
@@ -77,7 +77,7 @@ class Own:
         except Exception:  # arrays, for one, are not simply equal
             return False
 
-    def give(self, kernels: ModuleType, dtype: np.dtype[Any]) -> None:
+    def give(self, kernels: Kernels, dtype: np.dtype[Any]) -> None:
         """Make it known to a backend."""
         if not hasattr(kernels, "define"):
             raise ValueError(f"{self.kind} takes a name of fastae's own with this backend, got {self!r}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from . import _check, initializers
 from ._check import Array
+from ._kernels.contract import Kernels
 from ._kernels.names import ACTIVATIONS, PER_SAMPLE, keeps_input
 from ._kernels.recipe import Recipe
 from .functions import Own, resolve
@@ -63,7 +63,7 @@ class Linear:
         self.has_bias = _check.flag(bias, "bias")
         self.dtype = _check.float_dtype(dtype)
         self.backend = get_backend() if backend is None else backend
-        self.kernels: ModuleType = kernels(self.backend)
+        self.kernels: Kernels = kernels(self.backend)
         if self.own_activation is not None:
             self.own_activation.give(self.kernels, self.dtype)
         self.owned = False  # by a network, whose flat buffer the arrays are views of

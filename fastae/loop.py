@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from ._check import Array
+from ._kernels.contract import Kernels, Plan, Rule
 from ._kernels.names import keeps_square, keeps_velocity
 from ._kernels.recipe import Recipe, check
 from .callbacks import Callback
 from .data import Data, Door
 from .history import DivergenceError, History
 from .layers import Network
-from .optim import Optimizer, Rule
+from .optim import Optimizer
 from .schedules import Schedule
 from .settings import check_threads
 from .streams import Piece
@@ -55,8 +56,8 @@ class Loop:
     _fit_steps: int | None  # of the whole fit, where that is known
 
     _door: Door
-    _kernels: Any
-    _plan: Any
+    _kernels: Kernels
+    _plan: Plan | None
     _parameters: Array | None  # of the plan
     _velocity: Array | None
     _square: Array | None
@@ -86,7 +87,7 @@ class Loop:
             self._plan = None
         return self._planned(self.batch_size, self.optimizer.hyperparameters())
 
-    def _planned(self, batch_size: int, rule: Rule) -> Any:
+    def _planned(self, batch_size: int, rule: Rule) -> Plan:
         """The plan for a batch size, made anew for another one, or where a setting changed or the optimiser needs an array."""
         model = self._model
         if self._velocity is None and keeps_velocity(rule[0], rule[2]):

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from math import inf
 
 from . import _check
+from ._kernels.contract import Rule
 from ._kernels.names import OPTIMIZERS
-
-Rule = tuple[int, float, float, bool, float, float, float]  # kind, lr, momentum, nesterov, weight_decay, beta, eps
 
 
 class Optimizer:

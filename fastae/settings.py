@@ -7,9 +7,9 @@ import warnings
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
-from types import ModuleType
 
 from . import _kernels
+from ._kernels.contract import Kernels
 
 MAX_THREADS = 256
 _CGROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -61,7 +61,7 @@ def configure(backend: str | None, n_threads: int | None) -> None:
         set_num_threads(n_threads)
 
 
-def kernels(backend: str | None = None) -> ModuleType:
+def kernels(backend: str | None = None) -> Kernels:
     """Kernels of a backend, or of the default one."""
     return _kernels.load(backend or get_backend())
 

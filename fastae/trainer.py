@@ -153,7 +153,7 @@ class Trainer(Loop):
         self._key = int(generator(seed).integers(2**63))
         self._velocity: Array | None = None
         self._square: Array | None = None
-        self._plan: Any = None
+        self._plan = None
         self._changes = model.changes  # that the plan knows of
         self._steps = 1  # of one call
         self._parameters: Array | None = None
@@ -207,7 +207,7 @@ class Trainer(Loop):
 
     def _resolve(self, loss: str | Own) -> None:
         """The backend, and what it and the model's must know of functions of one's own."""
-        self._kernels: Any = kernels(self.backend)
+        self._kernels = kernels(self.backend)
         self._loss_name, self._loss, self._own_loss = resolve("loss", loss, "loss")
         if self._own_loss is not None:  # validation is by the model's backend
             self._own_loss.give(self.model.layers[0].kernels, self.model.dtype)

@@ -2,7 +2,9 @@
 
 import importlib
 from functools import cache
-from types import ModuleType
+from typing import cast
+
+from .contract import Kernels
 
 # Name, module, and how to get it where it is missing. The first that loads is the default.
 BACKENDS = {
@@ -19,7 +21,7 @@ BACKENDS = {
 }
 
 
-def load(name: str) -> ModuleType:
+def load(name: str) -> Kernels:
     """Kernels of a backend; which instruction set it uses is decided the first time.
 
     Raises
@@ -35,11 +37,11 @@ def load(name: str) -> ModuleType:
 
 
 @cache
-def _load(name: str) -> ModuleType:
+def _load(name: str) -> Kernels:
     module, remedy = BACKENDS[name]
     try:
         loaded = importlib.import_module(module)
-        return loaded.kernels() if hasattr(loaded, "kernels") else loaded
+        return cast(Kernels, loaded.kernels() if hasattr(loaded, "kernels") else loaded)
     except ImportError as error:
         why = f"backend {name!r} is missing: {error}"
         raise ImportError(why if "FASTAE_ISA" in str(error) or "DISABLE_JIT" in str(error) else f"{why}; {remedy}") from error

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 from typing import Any, TypedDict
 
 import numpy as np
 
 from .. import _check
 from .._check import Array
+from .._kernels.contract import Kernels
 from .._kernels.names import ACTIVATIONS
 from ..autoencoder import Autoencoder
 from ..functions import Own
@@ -72,7 +72,7 @@ def check_logits(model: Autoencoder) -> None:
         )
 
 
-def probabilities(y: Array, likelihood: str, kernels: ModuleType, n_threads: int) -> Array:
+def probabilities(y: Array, likelihood: str, kernels: Kernels, n_threads: int) -> Array:
     """Means of the distribution that outputs y (samples, features) stand for, in place: sigmoid, softmax, or y itself."""
     if likelihood == "gaussian":
         return y

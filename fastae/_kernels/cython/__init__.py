@@ -5,7 +5,9 @@
 
 import importlib.util
 import os
-from types import ModuleType
+from typing import cast
+
+from ..contract import Kernels
 
 
 def isas() -> list[str]:
@@ -17,10 +19,10 @@ def isas() -> list[str]:
     return [name for name in machine_isas() if importlib.util.find_spec(f"{__name__}.{name}")]
 
 
-def kernels(isa: str | None = None) -> ModuleType:
+def kernels(isa: str | None = None) -> Kernels:
     """Kernels of an instruction set; without one given, of ``FASTAE_ISA``, or the fastest."""
     usable = isas()
     isa = isa or os.environ.get("FASTAE_ISA") or (usable[0] if usable else "baseline")
     if isa not in usable:
         raise ImportError(f"instruction set {isa!r} is not usable here (FASTAE_ISA takes {', '.join(usable) or 'none'})")
-    return importlib.import_module(f"{__name__}.{isa}")
+    return cast(Kernels, importlib.import_module(f"{__name__}.{isa}"))
