@@ -2,6 +2,7 @@
 
 __version__ = "0.1.0"
 
+import logging as _logging
 import typing as _typing
 from importlib import import_module as _import_module
 
@@ -27,6 +28,8 @@ from .pretraining import pretrain
 from .settings import get_backend, get_num_threads, register_threadpoolctl, set_backend, set_num_threads, show_versions
 from .trainer import Trainer
 
+_logging.getLogger(__name__).addHandler(_logging.NullHandler())  # silent unless a program says where its logs go
+
 if _typing.TYPE_CHECKING:  # what __getattr__ imports where it is used
     from . import anomaly as anomaly
     from . import compression as compression
@@ -35,6 +38,7 @@ if _typing.TYPE_CHECKING:  # what __getattr__ imports where it is used
     from . import generation as generation
     from . import imputation as imputation
     from . import interchange as interchange
+    from . import plots as plots
     from . import recommendation as recommendation
     from . import sklearn as sklearn
     from .interchange import export_c, export_onnx, from_torch, to_torch
@@ -88,6 +92,7 @@ _APPLICATIONS: tuple[str, ...] = (
     "generation",
     "imputation",
     "interchange",
+    "plots",
     "recommendation",
     "sklearn",
 )  # modules that are imported where they are used

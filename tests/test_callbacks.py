@@ -1,13 +1,15 @@
 """What a fit calls: when, with what, and what the callbacks of fastae do."""
 
 import csv
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 import fastae
 from fastae import SGD, Autoencoder, DivergenceError, Trainer
-from fastae.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, ProgressBar, WeightAverage
+from fastae.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, LogTo, ProgressBar, WeightAverage
 
 
 def trainer_of(backend, lr=0.5, **settings):
@@ -193,6 +195,8 @@ def test_the_bar_shows_where_there_is_a_terminal(monkeypatch, capsys, rng):
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
+        (lambda: LogTo(3), TypeError, "target takes a function of"),
+        (lambda: LogTo(print, 1), TypeError, "prefix takes a string"),
         (lambda: EarlyStopping(0), ValueError, "patience takes a positive integer"),
         (lambda: EarlyStopping(1, -1), ValueError, "min_delta takes"),
         (lambda: WeightAverage(1.0), ValueError, "decay takes 0 <= decay < 1, or None"),
@@ -249,3 +253,96 @@ def test_an_average_and_the_best_weights_cannot_both_be_given(rng):
     with pytest.raises(ValueError, match=r"callbacks takes either a WeightAverage .*assign=False"):
         trainer_of("numpy").fit(x, epochs=2, early_stopping=1, callbacks=average)
     trainer_of("numpy").fit(x, epochs=2, callbacks=[average, EarlyStopping(1, restore_best=False)])
+
+
+# ---- logs --------------------------------------------------------------------------------------------------------------
+
+
+class Writer:
+    """TensorBoard's signature."""
+
+    def __init__(self):
+        self.told = []
+
+    def add_scalar(self, tag, scalar_value, global_step=None, walltime=None, new_style=False, double_precision=False):
+        self.told.append((tag, scalar_value, global_step))
+
+
+class Experiment:
+    """MLflow's."""
+
+    def __init__(self):
+        self.told = []
+
+    def log_metrics(self, metrics, step=None, synchronous=None, run_id=None, timestamp=None):
+        self.told += [(name, value, step) for name, value in metrics.items()]
+
+
+def test_numbers_of_epochs_are_handed_over():
+    told, writer, experiment = [], Writer(), Experiment()
+    trainer = trainer_of("numpy", schedule=fastae.schedules.Step(2, 0.1))
+    trainer.fit(X, epochs=1)
+    watch = [LogTo(lambda metrics, step: told.append((metrics, step))), LogTo(writer, "a/"), LogTo(experiment)]
+    history = trainer.fit(X, epochs=2, validation_data=X, callbacks=watch)
+    expected = [
+        ({"loss": loss, "seconds": seconds, "lr": pytest.approx(lr), "val_loss": val_loss}, step)
+        for loss, seconds, lr, val_loss, step in zip(
+            history.loss, history.seconds, (0.05, 0.005), history.val_loss, (2, 3), strict=True
+        )
+    ]
+    assert told == expected
+    assert {type(value) for metrics, _ in told for value in metrics.values()} == {float}
+    flat = [(name, value, step) for metrics, step in told for name, value in metrics.items()]
+    assert writer.told == [("a/" + name, value, step) for name, value, step in flat]
+    assert experiment.told == flat
+
+
+def test_an_exception_of_what_is_told_ends_the_fit():
+    def full(metrics, step):
+        raise OSError("disk full")
+
+    diary, trainer = Diary(), trainer_of("numpy")
+    with pytest.raises(OSError, match="disk full"):
+        trainer.fit(X, epochs=3, callbacks=[LogTo(full), diary])
+    assert (trainer.epochs, diary.told[-1]) == (1, False)
+
+
+def test_tensorboard_reads_what_its_writer_was_told(tmp_path):
+    pytest.importorskip("tensorboard")
+    tensorboard = pytest.importorskip("torch.utils.tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with tensorboard.SummaryWriter(tmp_path) as writer:
+        history = trainer_of("numpy").fit(X, epochs=3, callbacks=LogTo(writer))
+    events = EventAccumulator(str(tmp_path)).Reload().Scalars("loss")
+    assert [event.step for event in events] == [1, 2, 3]
+    assert [event.value for event in events] == pytest.approx(history.loss, rel=1e-6)
+
+
+def test_the_logger_tells_of_fits(caplog):
+    caplog.set_level("DEBUG", "fastae")
+    history = trainer_of("numpy").fit(X, epochs=2, validation_data=X)
+    levels, lines = zip(*((record.levelname, record.getMessage()) for record in caplog.records), strict=True)
+    assert levels == ("INFO", "DEBUG", "DEBUG", "INFO")
+    assert lines[0] == "fit begins: Autoencoder, batch size 8, 32 samples to go"
+    assert f"epoch 2: loss {history.loss[1]:.6g}" in lines[2]
+    assert lines[3].startswith("fit ends: epochs 2, seconds ")
+    assert lines[3].endswith(f"val_loss {history.val_loss[1]:.6g}")
+    caplog.clear()
+    caplog.set_level("INFO", "fastae")
+    with pytest.raises(ZeroDivisionError):
+        trainer_of("numpy").fit(X, epochs=2, callbacks=LogTo(lambda *_: 1 / 0))
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["fit begins", "fit interrupted"]
+
+
+def test_a_fit_that_a_callback_lets_not_begin_raises_what_it_raised(caplog, tmp_path):
+    caplog.set_level("INFO", "fastae")
+    with pytest.raises(FileNotFoundError):
+        trainer_of("numpy").fit(X, callbacks=CSVLog(tmp_path / "no-folder" / "log.csv"))
+    assert caplog.records == []
+
+
+def test_nobody_hears_the_logger_unless_asked():
+    code = "import numpy as np, fastae; fastae.Trainer(fastae.Autoencoder([6, 3]), fastae.SGD(0.1)).fit(np.ones((128, 6)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == done.stderr == ""
