@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code: 0, 1 for a diverged training, 2 for bad input, 130 after Ctrl-C, 141 when nobody
     reads on what it prints, as in ``fastae ... | head -1``."""
     options = _parser().parse_args(words)
+    options.words = sys.argv[1:] if words is None else words
     try:
         options.run(options)
         print(end="", flush=True)
@@ -67,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--activation", choices=ACTIVATIONS, default="silu", help="of hidden layers; default silu")
     training.add_argument("--seed", type=arguments.seed, default=0, metavar="N", help="of split, weights and order; default 0")
     training.add_argument("--output", type=Path, metavar="FOLDER", help="default fastae-NAME, NAME being that of the data")
+    training.add_argument("--report", type=Path, metavar="FILE", help="also write a page of pictures and numbers, as .html")
     arguments.machine(training)
     training.set_defaults(run=train)
 
@@ -121,6 +124,9 @@ def train(options: argparse.Namespace) -> None:
         activation=options.activation,
         seed=options.seed,
         output=options.output,
+        report=options.report,
+        feature_names=column_names(options.data) if Path(options.data).exists() else None,
+        command=shlex.join(["fastae", *options.words]),
     )
 
 

@@ -1,4 +1,4 @@
-"""The run behind ``fastae train``: split, train, compare with PCA and with NumPy, write the model and a picture."""
+"""The run behind ``fastae train``: split, train, compare with PCA and with NumPy, write the model, a picture, a report."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from . import _check, settings
+from . import _check, settings, train_report
 from ._check import Array
 from .autoencoder import Autoencoder
+from .commands import arguments
 from .history import DivergenceError
 from .layers import Linear, Sequential
 from .optim import SGD
 from .plots import training_picture
+from .plots.display import matplotlib
+from .plots.report import ENDINGS
 from .trainer import Trainer
 
 _MOMENTUM = 0.9
@@ -35,8 +38,16 @@ def run(
     activation: str,
     seed: int,
     output: Path | None,
+    report: Path | None = None,
+    feature_names: list[str] | None = None,
+    command: str = "",
 ) -> None:
-    """Train on samples (n, features) and print what came of it; None stands for the defaults that the command line names."""
+    """Train on samples (n, features) and print what came of it; None stands for the defaults that the command line names.
+
+    A report names the command, and the data's columns, where these have names.
+    """
+    if report is not None:
+        matplotlib()  # is there
     x = _check.finite(_check.samples(x, "data", x.shape[1]), "data", np.dtype(np.float32))
     if len(x) < 2:
         raise ValueError(f"data holds {len(x)} sample; at least two are needed, one to test with")
@@ -73,7 +84,8 @@ def run(
         print("values outside 0 to 1: columns standardised (errors below too); the saved model takes values as they are")
     output = output or Path(f"fastae-{name}")
     output.mkdir(parents=True, exist_ok=True)
-    file = output / "model.safetensors"
+    file, picture = output / "model.safetensors", output / "training.png"
+    arguments.outputs([(file, ()), (picture, ()), (report, ENDINGS)], [])
 
     def save() -> None:
         saved = copy.deepcopy(model)
@@ -91,7 +103,9 @@ def run(
         raise
     save()
     seconds = sum(history.seconds)
-    own, linear = _test_errors(model, train, test, loss)
+    if loss == "bce_with_logits":
+        model = _with_sigmoid(model)
+    own, linear = _test_errors(model, train, test)
     ratio = f"   ratio {own / linear:.3f}" if linear > 1e-12 else ""
     print(f"test error   fastae {own:.6f}   PCA of {sizes[-1]} components {linear:.6f}{ratio}")
     # The same work with a learning rate of 0, which cannot diverge.
@@ -101,15 +115,22 @@ def run(
         f"({epochs} epochs in {seconds:.2f} s, {settings.get_num_threads()} threads, {settings.processor_name()})"
     )
 
-    shown, rebuilt, codes = test[:2000], model.reconstruct(test[:2000]), model.encode(test[:2000])
-    if loss == "bce_with_logits":
-        rebuilt = 1 / (1 + np.exp(-rebuilt))
-    written = [file, output / "training.png"]
+    written, image_shape = [file, picture], False if feature_names else None
     try:
-        training_picture(written[1], shown, rebuilt, codes, test_labels, history.loss, history.val_loss)
+        training_picture(picture, model, test, history, test_labels, image_shape)
     except ImportError:
         written.pop()
         print("no picture: matplotlib is missing; pip install 'fastae[plot]'", file=sys.stderr)
+    if report is not None:
+        facts = {
+            "command": command,
+            "columns": "as they are" if unit else "standardised; the saved model takes values as they are",
+            "seed": seed,
+            "model": file,
+        }
+        errors, speeds = (own, linear), (speed, numpy_speed)
+        train_report.write(report, model, ours, (train, test), test_labels, feature_names, name, facts, errors, speeds)
+        written.append(report)
     print(f"wrote        {', '.join(map(str, written))}")
 
 
@@ -118,7 +139,7 @@ def _split(x: Array, labels: Array | None, seed: int) -> tuple[Array, Array, Arr
     order = np.random.default_rng(seed).permutation(len(x))
     cut = max(len(x) // 5, 1)
     parts = [_check.converted(x[rows], np.dtype(np.float32), "data") for rows in (order[cut:], order[:cut])]
-    return parts[0], parts[1], None if labels is None else labels[order[:cut]][:2000]
+    return parts[0], parts[1], None if labels is None else labels[order[:cut]]
 
 
 def _warn_of_offsets(x: Array) -> None:
@@ -166,11 +187,9 @@ def _with_sigmoid(model: Autoencoder) -> Autoencoder:
     return Autoencoder(encoder=parts[0], decoder=parts[1])
 
 
-def _test_errors(model: Autoencoder, train: Array, test: Array, loss: str) -> tuple[float, float]:
+def _test_errors(model: Autoencoder, train: Array, test: Array) -> tuple[float, float]:
     """Mean squared errors on the test data: the model's, and that of PCA with as many components as the code."""
     y = model.reconstruct(test)
-    if loss == "bce_with_logits":
-        y = 1 / (1 + np.exp(-y))
     mean = train.mean(axis=0, dtype=np.float64)
     spread = train - mean
     axes = np.linalg.eigh(spread.T @ spread)[1][:, -model.n_latent :]

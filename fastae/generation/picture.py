@@ -13,6 +13,7 @@ from .. import _check
 from .._check import Array
 from ..files import check_ending
 from ..persistence import write_atomically
+from ..plots.images import mosaic
 
 
 def tiled(images: Any, columns: int | None = None, shape: tuple[int, int] | None = None) -> Array:
@@ -41,11 +42,7 @@ def tiled(images: Any, columns: int | None = None, shape: tuple[int, int] | None
     ink = (x if x.dtype == np.uint8 else np.rint(255 * np.clip(_check.finite(x, "images"), 0, 1))).astype(np.uint8)
     height, width = _shape(x.shape[1], shape)
     columns = math.ceil(math.sqrt(len(x))) if columns is None else _check.positive_integer(columns, "columns")
-    rows = -(-len(x) // columns)
-    picture = np.zeros((rows * columns, height + 1, width + 1), np.uint8)
-    picture[: len(x), :-1, :-1] = ink.reshape(-1, height, width)
-    whole = picture.reshape(rows, columns, height + 1, width + 1).transpose(0, 2, 1, 3).reshape(rows * (height + 1), -1)
-    return np.ascontiguousarray(255 - whole[:-1, :-1])
+    return 255 - mosaic(ink.reshape(-1, height, width), columns, 0)
 
 
 def write_png(
