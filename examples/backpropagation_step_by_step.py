@@ -1,4 +1,8 @@
-"""Backpropagation by hand and by fastae: one step of a net of 2-2-1 neurons, number by number.
+"""
+Backpropagation, number by number
+=================================
+
+Backpropagation by hand and by fastae: one step of a net of 2-2-1 neurons, number by number.
 
 The net has no biases and no activations: hidden = W1 x, prediction = W2 hidden. Its error is E = 1/2 (prediction - target)^2.
 A step moves each weight against the error's slope, w' = w - lr dE/dw, with every slope taken at the old weights. Each line

@@ -1,9 +1,16 @@
-"""Digits in half a bit per pixel: a codec learns from 1500 and compresses the others: lossily, within a bound, lossless."""
+"""
+Compression: half a bit per pixel
+=================================
 
+Digits in half a bit per pixel: a codec learns from 1500 and compresses the others: lossily, within a bound, lossless.
+"""
+
+import matplotlib.pyplot as plt
 import numpy as np
 
 import fastae
 from fastae.compression import Codec, psnr
+from fastae.generation import tiled
 
 x, _ = fastae.datasets.load_digits()
 x = np.rint(255 * x).astype(np.uint8)
@@ -20,6 +27,12 @@ for max_error in (None, 16, 0):
         f"max_error {max_error!s:>4}: {len(data):>6} bytes of {test.size}, {8 * len(data) / test.size:.2f} bits per pixel, "
         f"PSNR {psnr(again, test):.1f} dB, largest error {worst}"
     )
+
+shown = {"as they were": test, "half a bit per pixel": codec.decompress(codec.compress(test))}
+for axes, (title, digits) in zip(plt.subplots(1, 2)[1], shown.items(), strict=True):
+    axes.imshow(tiled(digits[:36]), cmap="gray")
+    axes.set(title=title, xticks=[], yticks=[])
+plt.show()
 
 try:
     codec.decompress(data[:100] + b"?" + data[101:])

@@ -1,5 +1,11 @@
-"""Noise from handwritten digits: one by one, by a network that has learnt what digits are like, and as one large picture."""
+"""
+Denoising: digits and a picture
+===============================
 
+Noise from handwritten digits: one by one, by a network that has learnt what digits are like, and as one large picture.
+"""
+
+import matplotlib.pyplot as plt
 import numpy as np
 
 import fastae
@@ -27,3 +33,8 @@ noisy = mosaic + np.random.default_rng(0).normal(0, 0.3, mosaic.shape)
 cleaned = ImageDenoiser().denoise(noisy)
 print(f"a picture of {mosaic.shape[1]} x {mosaic.shape[0]}: noise estimated as {estimate_sigma(noisy):.3f}, it is 0.3")
 print(f"noisy {psnr(noisy, mosaic):.1f} dB, denoised {psnr(cleaned, mosaic):.1f} dB")
+
+for axes, picture, title in zip(plt.subplots(1, 2)[1], (noisy, cleaned), ("noisy", "denoised"), strict=True):
+    axes.imshow(picture[:256, :256], cmap="gray", vmin=0, vmax=1)
+    axes.set(title=title, xticks=[], yticks=[])
+plt.show()

@@ -1,4 +1,9 @@
-"""Learn short codes of handwritten digits without labels; then a few labels are enough."""
+"""
+Features: codes that need few labels
+====================================
+
+Learn short codes of handwritten digits without labels; then a few labels are enough.
+"""
 
 import numpy as np
 

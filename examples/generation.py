@@ -1,9 +1,15 @@
-"""Draw handwritten digits to order, and from the codes of a plain autoencoder; writes two pictures."""
+"""
+Generation: digits to order
+===========================
 
+Draw handwritten digits to order, and from the codes of a plain autoencoder; writes two pictures.
+"""
+
+import matplotlib.pyplot as plt
 import numpy as np
 
 import fastae
-from fastae.generation import Generator, write_png
+from fastae.generation import Generator, tiled, write_png
 
 digits, labels = fastae.datasets.load_digits()
 
@@ -21,3 +27,8 @@ of_codes = Generator.of_codes(model, digits, 20, seed=0)
 ways = [of_codes.interpolate(digits[i], digits[i + 1]) for i in range(0, 10, 2)]
 write_png("digits-between.png", np.concatenate(ways), columns=10, zoom=3)
 print("wrote digits-to-order.png, digits-between.png")
+
+for axes, drawn, title in zip(plt.subplots(1, 2)[1], (images, np.concatenate(ways)), ("to order", "between two"), strict=True):
+    axes.imshow(tiled(drawn, columns=10), cmap="gray")
+    axes.set(title=title, xticks=[], yticks=[])
+plt.show()

@@ -1,4 +1,9 @@
-"""Train on handwritten digits, write the model as C, compile it, and compare what it computes."""
+"""
+Interchange: a model as a file of C
+===================================
+
+Train on handwritten digits, write the model as C, compile it, and compare what it computes.
+"""
 
 import ctypes
 import shutil

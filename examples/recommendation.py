@@ -1,4 +1,8 @@
-"""Recommendations for handwriting: a digit is a user, its 64 pixels are items, the ink is the rating.
+"""
+Recommendation: where the ink goes
+==================================
+
+Recommendations for handwriting: a digit is a user, its 64 pixels are items, the ink is the rating.
 
 Half of each digit's inked pixels are shown, and recommenders say which others have ink.
 """

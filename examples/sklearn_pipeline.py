@@ -1,4 +1,9 @@
-"""Handwritten digits, some of whose pixels are lost: filled in, encoded and recognised, in one pipeline of scikit-learn."""
+"""
+scikit-learn: one pipeline from gaps to labels
+==============================================
+
+Handwritten digits, some of whose pixels are lost: filled in, encoded and recognised, in one pipeline of scikit-learn.
+"""
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression

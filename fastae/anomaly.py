@@ -18,6 +18,8 @@ from .schedules import Cosine
 from .tables import Columns, Learner
 from .trainer import Trainer
 
+__all__ = ["AnomalyDetector"]
+
 KEY = "fastae.anomaly"  # of a detector's settings in its file
 
 # The rule, the same for all tables: docs/anomaly.md says why.

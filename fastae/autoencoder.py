@@ -256,15 +256,47 @@ class Autoencoder(Network):
         return self.encoder.infer(x, "x", out, n_threads)
 
     def decode(self, z: Any, out: Array | None = None, n_threads: int | None = None) -> Array:
-        """Samples from codes: z (samples, n_latent) -> (samples, n_out)."""
+        """Samples from codes.
+
+        Parameters
+        ----------
+        z : array (samples, n_latent)
+        out : array (samples, n_out), optional
+        n_threads : int, optional
+
+        Returns
+        -------
+        array (samples, n_out)
+        """
         return self.decoder.infer(z, "z", out, n_threads)
 
     def reconstruct(self, x: Any, out: Array | None = None, n_threads: int | None = None) -> Array:
-        """``decode(encode(x))``: x (samples, n_in) -> (samples, n_out)."""
+        """What ``decode(encode(x))`` gives, in one pass.
+
+        Parameters
+        ----------
+        x : array (samples, n_in) of float32, float64, or uint8 (scaled to 0 to 1)
+        out : array (samples, n_out), optional
+        n_threads : int, optional
+
+        Returns
+        -------
+        array (samples, n_out)
+        """
         return self.infer(x, "x", out, n_threads)
 
     def reconstruction_error(self, x: Any, n_threads: int | None = None) -> Array:
-        """Mean squared error of each sample's reconstruction: x (samples, n_in) -> (samples,) of float64."""
+        """Mean squared error of each sample's reconstruction.
+
+        Parameters
+        ----------
+        x : array or CSR (samples, n_in)
+        n_threads : int, optional
+
+        Returns
+        -------
+        array (samples,) of float64
+        """
         x = _check.matrix(x, "x", self.n_in)
         if self.n_in - self.n_conditions != self.n_out:
             raise ValueError(f"this model gives {self.n_out} features for {self.n_in}, so they cannot be compared")

@@ -57,7 +57,19 @@ def load_mnist(split: str = "train", path: str | os.PathLike[str] | None = None)
 
 
 def load_fashion_mnist(split: str = "train", path: str | os.PathLike[str] | None = None) -> tuple[Array, Array]:
-    """Fashion-MNIST; as :func:`load_mnist`, from ``fashion-mnist``; Debian's dataset-fashion-mnist is found too."""
+    """Fashion-MNIST, from its idx files, gzipped or not.
+
+    Parameters
+    ----------
+    split : {"train", "test"}
+    path : path of a folder, optional
+        As of :func:`load_mnist`, with ``fashion-mnist``; Debian's dataset-fashion-mnist is found too.
+
+    Returns
+    -------
+    images, labels
+        As of :func:`load_mnist`.
+    """
     return _load("fashion-mnist", split, path)
 
 
@@ -65,6 +77,14 @@ def load_idx(path: str | os.PathLike[str]) -> Array:
     """An array from an idx file, gzipped or not.
 
     The format of MNIST: two zero bytes, a type, the number of dimensions, the dimensions (big-endian, 4 bytes each), elements.
+
+    Parameters
+    ----------
+    path : path of a file
+
+    Returns
+    -------
+    array
 
     Raises
     ------

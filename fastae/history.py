@@ -9,7 +9,7 @@ from typing import Any
 class DivergenceError(ArithmeticError):
     """The next step's loss, gradient or weights would not be finite. It was not taken: the weights are those before it.
 
-    Attributes
+    Parameters
     ----------
     step : int
         Steps that this trainer had taken before.
@@ -30,7 +30,7 @@ class DivergenceError(ArithmeticError):
 class History:
     """What a fit recorded.
 
-    Attributes
+    Parameters
     ----------
     loss : list of float
         Mean over each epoch's samples of the loss that their batch had before its step, penalties included.

@@ -19,6 +19,8 @@ from .schedules import Cosine
 from .tables import Columns, Learner
 from .trainer import Trainer
 
+__all__ = ["Imputer"]
+
 KEY = "fastae.imputation"  # of an imputer's settings in its file
 
 # The rule, the same for all tables: docs/imputation.md says why.

@@ -122,6 +122,7 @@ class Linear:
         Parameters
         ----------
         x : array (samples, n_in) of float32, float64, or uint8 (scaled to 0 to 1)
+        n_threads : int, optional
 
         Returns
         -------
@@ -145,6 +146,7 @@ class Linear:
         Parameters
         ----------
         dy : array (samples, n_out), of the samples that went through :meth:`forward` last
+        n_threads : int, optional
 
         Returns
         -------
@@ -263,7 +265,7 @@ class Network:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """float32 or float64."""
+        """Type of weights and results: float32 or float64."""
         return self.layers[0].dtype
 
     def named_arrays(self) -> Iterator[tuple[str, Array]]:

@@ -38,10 +38,12 @@ def find_learning_rate(
     ----------
     trainer : Trainer
         Whose optimiser, loss, batch size and clipping count.
-    x, target : array or CSR (samples, n_in) and (samples, n_out)
+    x : array or CSR (samples, n_in)
         Gone through in shuffled batches, as often as it takes.
     low, high : float
     steps : int
+    target : array or CSR (samples, n_out), optional
+        Default: x.
 
     Returns
     -------

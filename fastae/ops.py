@@ -61,6 +61,7 @@ def matmul(
     ----------
     a : array (M, K), or (K, M) with ``transpose_a``
     b : array (K, N), or (N, K) with ``transpose_b``
+    transpose_a, transpose_b : bool
     alpha, beta : float
         Where ``beta`` is 0, ``out`` is not read.
     out : array (M, N), optional

@@ -10,6 +10,8 @@ import numpy as np
 from . import _check
 from ._check import Array
 
+__all__ = ["Cosine", "OneCycle", "Plateau", "Schedule", "Step", "WarmUp"]
+
 
 class Schedule:
     """What a Trainer asks for its learning rates. Steps are numbered from 0 on, the first of the trainer.
@@ -41,7 +43,7 @@ def _table(n: int, lr: Array | float, momentum: Array | float) -> Array:
 
 @dataclass
 class Step(Schedule):
-    """lr gamma^(step // step_size); ``torch.optim.lr_scheduler.StepLR``.
+    """The rate lr gamma^(step // step_size); ``torch.optim.lr_scheduler.StepLR``.
 
     Parameters
     ----------
@@ -88,7 +90,7 @@ class _Lasting(Schedule):
 
 @dataclass
 class Cosine(_Lasting):
-    """minimum + (lr - minimum)(1 + cos(pi step / total)) / 2, then the minimum; ``CosineAnnealingLR``.
+    """The rate minimum + (lr - minimum)(1 + cos(pi step / total)) / 2, then the minimum; ``CosineAnnealingLR``.
 
     Loshchilov and Hutter, "SGDR", ICLR 2017, equation 5, without restarts.
 
@@ -215,13 +217,14 @@ class WarmUp(Schedule):
 
 @dataclass
 class Plateau(Schedule):
-    """factor times the learning rate after more than ``patience`` epochs without a better loss; ``ReduceLROnPlateau``.
+    """Lower the learning rate after more than ``patience`` epochs without a better loss; ``ReduceLROnPlateau``.
 
     The loss is that of validation, where a fit has one. Better is what is below the best one times 1 - threshold.
 
     Parameters
     ----------
     factor : float
+        What the rate is multiplied by.
     patience : int
         Epochs.
     threshold : float
@@ -229,9 +232,6 @@ class Plateau(Schedule):
         Epochs after a reduction that do not count.
     minimum : float
         Lowest learning rate.
-
-    Attributes
-    ----------
     reductions, best, bad, cooling
         Its state, which a checkpoint keeps: how often the rate was reduced, the best loss, epochs since, and of cooldown left.
     """

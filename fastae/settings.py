@@ -88,7 +88,13 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Set the default number of threads, 1 to 256. Results do not depend on it."""
+    """Set the default number of threads. Results do not depend on it.
+
+    Parameters
+    ----------
+    n : int
+        1 to 256.
+    """
     global _num_threads
     if n is None:
         raise TypeError("n_threads takes an integer, got None")

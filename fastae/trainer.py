@@ -58,7 +58,7 @@ def _setting(name: str, check: Callable[[Any, Any], Any]) -> Any:
         setattr(trainer, f"_{name}", checked)
         trainer._plan = None
 
-    return property(attrgetter(f"_{name}"), give)
+    return property(attrgetter(f"_{name}"), give, doc=f"The argument ``{name}``; may be changed between fits and steps.")
 
 
 class Trainer(Loop):
@@ -161,8 +161,8 @@ class Trainer(Loop):
         self._door = Door(model, self.loss, self._own_recipe())
 
     at_work = False  # in a fit or step; whatever changes its state waits
-    model = property(attrgetter("_model"))  # another model, backend or loss takes another trainer
-    backend = property(attrgetter("_backend"))
+    model = property(attrgetter("_model"), doc="What is trained; another model takes another trainer.")
+    backend = property(attrgetter("_backend"), doc="Name of the backend that trains.")
     batch_size = _setting("batch_size", lambda _, value: _check.positive_integer(value, "batch_size"))
     accumulate = _setting("accumulate", lambda _, value: _check.positive_integer(value, "accumulate"))
     clip_norm = _setting("clip_norm", lambda _, value: _bound(value, "clip_norm"))
@@ -389,7 +389,20 @@ class Trainer(Loop):
         )
 
     def evaluate(self, x: Any, target: Any = None, sample_weight: Any = None) -> float:
-        """Loss on data, nothing learnt and no noise: x (samples, n_in), target (samples, n_out), by default x."""
+        """Loss on data, with nothing learnt and no noise.
+
+        Parameters
+        ----------
+        x : array or CSR (samples, n_in)
+        target : array or CSR (samples, n_out), optional
+            Default: x.
+        sample_weight : array (samples,), optional
+
+        Returns
+        -------
+        float
+            Without penalties and without ``feature_weight``.
+        """
         samples = self._door.data(x, target, sample_weight)
         self._door.look(samples.x, samples.target)
         return self._evaluate(samples)

@@ -105,8 +105,8 @@ class Codec:
         n_codes : int, optional
             Features of the code. Default: half as many as the principal components that a code of this rate would use.
         sigma : float, optional
-            Of the loss |x - x_hat|^2 / (2 sigma^2) + nats. Default: 0.75 of the noise that each of those components bears. Both
-            are by reverse water-filling (Cover and Thomas, "Elements of information theory", section 10.3.3).
+            Of the loss ``|x - x_hat|^2 / (2 sigma^2) + nats``. Default: 0.75 of the noise that each of those components
+            bears. Both are by reverse water-filling (Cover and Thomas, "Elements of information theory", section 10.3.3).
         epochs, refine : int, optional
             Of the whole, and then of the decoder alone. Default: about 2 million samples, from 12 to 300 epochs; a fifth of
             those.
@@ -328,7 +328,20 @@ class Codec:
 
 
 def images(x: Any, argument: str = "x", width: int | None = None) -> Array:
-    """Samples (samples, width) as bytes: uint8 as they are, floats from 0 to 1 rounded to 1/255."""
+    """Samples as bytes: uint8 as they are, floats from 0 to 1 rounded to 1/255.
+
+    Parameters
+    ----------
+    x : array (samples, ...) of uint8, float32 or float64
+    argument : str
+        What messages call it.
+    width : int, optional
+        Features that a sample must have. Default: as many as it has.
+
+    Returns
+    -------
+    array (samples, width) of uint8
+    """
     if width is None:
         shape: tuple[int, ...] = getattr(x, "shape", ())
         width = math.prod(shape[1:]) if len(shape) > 1 else 1
@@ -343,7 +356,14 @@ def images(x: Any, argument: str = "x", width: int | None = None) -> Array:
 def psnr(decoded: Any, original: Any) -> float:
     """Peak signal-to-noise ratio of bytes, 10 log10(255^2 / MSE) dB, the mean being over all pixels; infinite where equal.
 
-    Both take what :meth:`Codec.compress` does, in one shape.
+    Parameters
+    ----------
+    decoded, original : array (samples, ...)
+        Of one shape, as :meth:`Codec.compress` takes them.
+
+    Returns
+    -------
+    float
     """
     a = images(decoded, "decoded")
     b = images(original, "original", a.shape[1])

@@ -12,10 +12,17 @@ from .._check import Array
 
 
 class Table(NamedTuple):
-    """How often each integer from ``low`` on occurs: a distribution. One that does not, in this range, takes 24 bits."""
+    """How often each integer from ``low`` on occurs: a distribution. One that does not, in this range, takes 24 bits.
+
+    Parameters
+    ----------
+    low : int
+    counts : tuple of int
+        At least two.
+    """
 
     low: int
-    counts: tuple[int, ...]  # at least two
+    counts: tuple[int, ...]
 
     @property
     def high(self) -> int:

@@ -14,7 +14,12 @@ from ..tables import Columns
 class Mixture(NamedTuple):
     """A mixture of K normal distributions of D features.
 
-    ``weights`` (K,), with the sum 1, ``means`` (K, D), ``covariances`` (K, D, D), arrays of float64.
+    Parameters
+    ----------
+    weights : array (K,) of float64
+        With the sum 1.
+    means : array (K, D) of float64
+    covariances : array (K, D, D) of float64
     """
 
     weights: Array

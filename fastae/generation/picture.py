@@ -50,6 +50,14 @@ def write_png(
 ) -> None:
     """Write :func:`tiled` images to a PNG file, each pixel ``zoom`` pixels wide and high.
 
+    Parameters
+    ----------
+    path : path
+        Of a file that ends in .png.
+    images, columns, shape
+        As of :func:`tiled`.
+    zoom : int
+
     Raises
     ------
     ImportError

@@ -55,7 +55,7 @@ class ConditionalVariationalAutoencoder(VariationalAutoencoder):
     n_conditions = Fixed()
 
     def join(self, x: Any, condition: Any) -> Array:
-        """x (samples, features) and behind it the condition: (samples, n_in), in this model's dtype."""
+        """Samples x (samples, features) and behind each its condition: (samples, n_in), in this model's dtype."""
         return self._joined_as("x", x, condition)
 
     def _joined_as(self, argument: str, x: Any, condition: Any) -> Array:

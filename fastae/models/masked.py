@@ -41,7 +41,7 @@ class MaskedAutoencoder(DenoisingAutoencoder):
         return super().recipe()._replace(missing=True)
 
     def hide(self, x: Any, observed: Any) -> Array:
-        """x as this model takes it, with NaN where ``observed`` is False: both (samples, n_in)."""
+        """Samples as this model takes them, with NaN where ``observed`` is False: both (samples, n_in)."""
         x = _check.samples(x, "x", self.n_in)
         observed = np.asarray(observed)
         if observed.dtype != bool or observed.shape != x.shape:
@@ -73,7 +73,7 @@ class MaskedAutoencoder(DenoisingAutoencoder):
         return super().encode(self._filled(x, "x"), out, n_threads)
 
     def impute(self, x: Any, n_threads: int | None = None) -> Array:
-        """x (samples, n_in), with reconstructions where it is NaN; the others are left as they are, in x's own dtype."""
+        """Samples (samples, n_in), reconstructions where they are NaN, else left as they are, in x's own dtype."""
         x = _check.samples(x, "x", self.n_in)
         if x.dtype == np.uint8:
             return self._converted(x)

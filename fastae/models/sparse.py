@@ -18,8 +18,8 @@ class SparseAutoencoder(Autoencoder):
 
     - "kl": the sum over code units of rho log(rho / r) + (1 - rho) log((1 - rho) / (1 - r)), r the unit's mean over the batch
       (A. Ng, "Sparse autoencoder", CS294A lecture notes, 2011, section 3);
-    - "l1": the sum of |y|, averaged over samples (Olshausen and Field, "Emergence of simple-cell receptive field properties by
-      learning a sparse code for natural images", Nature 381, 1996).
+    - "l1": the sum of ``|y|``, averaged over samples (Olshausen and Field, "Emergence of simple-cell receptive field properties
+      by learning a sparse code for natural images", Nature 381, 1996).
 
     Parameters
     ----------

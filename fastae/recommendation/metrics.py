@@ -36,13 +36,33 @@ def ndcg(items: Any, relevant: Any, k: int | None = None) -> float:
 
 
 def recall(items: Any, relevant: Any, k: int | None = None) -> float:
-    """Part of the relevant items that is recommended; arguments of :func:`ndcg`."""
+    """Part of the relevant items that is recommended.
+
+    Parameters
+    ----------
+    items, relevant, k
+        As of :func:`ndcg`.
+
+    Returns
+    -------
+    float
+    """
     hits, n = _hits(items, relevant, k)
     return float(np.mean(hits.sum(axis=1) / n))
 
 
 def precision(items: Any, relevant: Any, k: int | None = None) -> float:
-    """Part of the k places that hold a relevant item; arguments of :func:`ndcg`."""
+    """Part of the k places that hold a relevant item.
+
+    Parameters
+    ----------
+    items, relevant, k
+        As of :func:`ndcg`.
+
+    Returns
+    -------
+    float
+    """
     hits, _ = _hits(items, relevant, k)
     return float(hits.mean())
 
@@ -50,7 +70,14 @@ def precision(items: Any, relevant: Any, k: int | None = None) -> float:
 def mean_average_precision(items: Any, relevant: Any, k: int | None = None) -> float:
     """MAP: the sum of the precisions at the ranks of hits, by the number of relevant items, not of at most k.
 
-    Arguments of :func:`ndcg`.
+    Parameters
+    ----------
+    items, relevant, k
+        As of :func:`ndcg`.
+
+    Returns
+    -------
+    float
     """
     hits, n = _hits(items, relevant, k)
     precisions = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
@@ -58,7 +85,16 @@ def mean_average_precision(items: Any, relevant: Any, k: int | None = None) -> f
 
 
 def rmse(predicted: Any, actual: Any) -> float:
-    """Root of the mean squared difference of two arrays (ratings,)."""
+    """Root of the mean squared difference of ratings.
+
+    Parameters
+    ----------
+    predicted, actual : array (ratings,)
+
+    Returns
+    -------
+    float
+    """
     try:
         a, b = np.asarray(predicted, np.float64), np.asarray(actual, np.float64)
     except (TypeError, ValueError) as error:

@@ -23,7 +23,15 @@ _FORMAT = 1
 
 
 class Recommendations(NamedTuple):
-    """items (users, n) of int64, best first, -1 where a user has seen all others; scores (users, n) of float32, then -inf."""
+    """The best items of each user.
+
+    Parameters
+    ----------
+    items : array (users, n) of int64
+        Best first; -1 where a user has seen all others.
+    scores : array (users, n) of float32
+        Theirs; -inf where there is no item.
+    """
 
     items: Array
     scores: Array

@@ -32,10 +32,11 @@ class VAETransformer(Network):
         Distribution of rows: of standardised columns, of X from 0 to 1, of counts.
     beta, sigma : float
         Weight of the codes' divergence from the standard normal, and standard deviation of the Gaussian decoder.
-    activation, optimizer, learning_rate, batch_size, max_iter, n_threads
+    activation, optimizer, learning_rate, batch_size, max_iter
         Of :class:`AutoencoderTransformer`.
     random_state : int, numpy.random.Generator, RandomState or None
         Of weights, order and codes.
+    n_threads : int, optional
 
     Attributes
     ----------
