@@ -10,6 +10,9 @@ from conftest import COMPILED
 
 pytest.importorskip("mypy")
 compiled = pytest.mark.skipif("cython-baseline" not in COMPILED, reason="the Cython kernels are not built here")
+installed = pytest.mark.skipif(
+    "site-packages" not in str(files("fastae")), reason="mypy cannot follow an editable installation"
+)
 
 # What Cython adds to a module, and names of kernels.pxi that nothing outside uses.
 ALLOWED = r"fastae\._kernels\.cython\.\w+\.(__test__|__pyx_capi__|__(reduce|setstate)_cython__|Arena|NOISES|rectangles_of)"
@@ -22,6 +25,7 @@ def run(folder, *arguments):
 
 
 @compiled
+@installed
 def test_stubs_are_what_is_compiled(tmp_path):
     """Names, arguments, defaults; all instruction sets' modules are of one source, and their stubs import this one's."""
     allowed = tmp_path / "allowed"
@@ -37,6 +41,7 @@ def test_every_extension_module_has_a_stub():
     assert (files("fastae") / "py.typed").is_file()
 
 
+@installed
 def test_types_of_a_users_script(tmp_path):
     """Without fastae's settings of mypy: strict, as a user might have it."""
     run(tmp_path, "mypy", "--strict", "--config-file=", str(Path(__file__).with_name("typed.py")))
