@@ -229,16 +229,18 @@ def test_recipe(compiled, case, batch, dtype, rng):
         np.testing.assert_allclose(got, expected, rtol=0, atol=close * max(1.0, np.abs(expected).max()))
 
 
-@DTYPES
-@pytest.mark.parametrize("optimizer", [RATES["sgd"], RATES["adam"]], ids=["sgd", "adam"])
+@pytest.mark.parametrize(("dtype", "optimizer"), [("float32", "adam"), ("float64", "sgd")])
 @each_case
 def test_recipe_gives_equal_bytes_on_any_number_of_threads(compiled, case, optimizer, dtype, rng):
-    """Work enough for three threads: several blocks of samples each, several rectangles of weights."""
+    """Work enough for three threads: several blocks of samples each, several rectangles of weights.
+
+    Who has which of them depends neither on the type nor on the optimiser, so that two pairs of these are enough.
+    """
     problem = problem_of(case, 700, rng, (150, 101, 20))
     start = weights_for(problem, rng)
     for batch in (16, 300):
         results = [
-            b"".join(a.tobytes() for a in train(compiled, problem, start, dtype, batch, n_threads, optimizer))
+            b"".join(a.tobytes() for a in train(compiled, problem, start, dtype, batch, n_threads, RATES[optimizer]))
             for n_threads in (1, 2, 3)
         ]
         assert [results[0] == other for other in results] == [True] * 3
