@@ -123,13 +123,13 @@ def run(
         print("no picture: matplotlib is missing; pip install 'fastae[plot]'", file=sys.stderr)
     if report is not None:
         facts = {
-            "command": command,
             "columns": "as they are" if unit else "standardised; the saved model takes values as they are",
             "seed": seed,
             "model": file,
         }
         errors, speeds = (own, linear), (speed, numpy_speed)
-        train_report.write(report, model, ours, (train, test), test_labels, feature_names, name, facts, errors, speeds)
+        data = (train, test), test_labels, feature_names
+        train_report.write(report, model, ours, *data, command, name, facts, errors, speeds)
         written.append(report)
     print(f"wrote        {', '.join(map(str, written))}")
 

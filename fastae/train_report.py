@@ -20,6 +20,7 @@ def write(
     parts: tuple[Array, Array],
     labels: Array | None,
     feature_names: Sequence[str] | None,
+    command: str,
     name: str,
     run: dict[str, Any],
     errors: tuple[float, float],
@@ -36,14 +37,14 @@ def write(
     labels, feature_names
         Of the test samples, of columns.
     run : dict
-        More about the run, for the first table.
+        More about the run, for the table that begins with the command.
     errors, speeds
         The model's on the test data and PCA's; fastae's samples/s and NumPy's.
     """
     train, test = parts
     history, layers = trainer.history, model.layers
     training = {
-        **run,
+        "command": command,
         "data": f"{name}: {len(train):,} samples to train, {len(test):,} to test, {model.n_in:,} features",
         "network": "-".join(str(n) for n in (model.n_in, *(layer.n_out for layer in layers))),
         "activation": layers[0].activation,
@@ -51,6 +52,7 @@ def write(
         "optimiser": repr(trainer.optimizer),
         "batch size": trainer.batch_size,
         "epochs": trainer.epochs,
+        **run,
     }
     results = {
         "mean squared error, test": f"{errors[0]:.6f}",
@@ -61,6 +63,9 @@ def write(
         "samples/s": f"{speeds[0]:,.0f}",
         "samples/s of NumPy": f"{speeds[1]:,.0f}, so fastae is {speeds[0] / speeds[1]:.1f} times as fast",
     }
-    tables = {"Training": training, "Results": results, "Versions and machine": settings.versions()}
+    found = settings.versions()
+    used = ("fastae", "python", "platform", "processor", "threads", f"backend {trainer.backend}", "numpy", "matplotlib")
+    machine = {row: found[row] for row in used}
+    tables = {"Training": training, "Results": results, "Versions and machine": machine}
     title = f"fastae: {name}"
     write_report(path, model, test, history, labels=labels, feature_names=feature_names, title=title, tables=tables)

@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from .. import _check
 from ..history import History
 from .display import Display
 
@@ -43,7 +42,8 @@ class LossDisplay(Display):
             raise ValueError(f"loss takes the losses of one epoch at least, got shape {self.loss.shape}; fit first")
         if self.val_loss.size and self.val_loss.shape != self.loss.shape:
             raise ValueError(f"val_loss takes as many losses as loss, {len(self.loss)}, or none; got {len(self.val_loss)}")
-        _check.finite(self.loss, "loss")
+        if not (ok := np.isfinite(self.loss)).all():
+            raise ValueError(f"loss has NaN or infinity, the first in epoch {np.argmin(ok) + 1}")
         self.epochs = np.arange(1, len(self.loss) + 1)
         judged = self.val_loss if np.isfinite(self.val_loss).any() else self.loss  # of data all missing, it is NaN
         self.best_epoch = int(self.epochs[np.nanargmin(judged)])

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _check
 from .._check import Array
+from ..autoencoder import Autoencoder
 from ..layers import Network
 from . import images
 from .display import Display
@@ -57,7 +58,7 @@ class WeightsDisplay(Display):
         model : Autoencoder or Sequential
         layer : int
             Counted from 0, the encoder's first, through the decoder; negative from the end. A unit's row are the weights of
-            what it receives; of the last layer those of what it gives, which is in the space of the data, too.
+            what it receives; of an autoencoder's last layer, what each feature of its input adds to the output.
         max_units : int
             Of more, those with the largest norm are drawn, these first.
         image_shape
@@ -75,7 +76,7 @@ class WeightsDisplay(Display):
             raise ValueError(f"{takes.format(-n, n - 1, n)}, got {layer}")
         number = int(layer) % n
         weight = model.layers[number].weight
-        if number == n - 1 > 0:
+        if number == n - 1 and isinstance(model, Autoencoder):
             weight = weight.T
         elif number == 0:
             weight = weight[:, : model.n_in - getattr(model, "n_conditions", 0)]
