@@ -125,7 +125,7 @@ def train(options: argparse.Namespace) -> None:
         seed=options.seed,
         output=options.output,
         report=options.report,
-        feature_names=column_names(options.data) if Path(options.data).exists() else None,
+        feature_names=column_names(options.data),
         command=shlex.join(["fastae", *options.words]),
     )
 

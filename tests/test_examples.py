@@ -67,7 +67,7 @@ def test_backpropagation_example_fails_on_a_wrong_number(tmp_path):
     "name",
     [
         *("anomaly.md", "compression.md", "denoising.md", "features.md", "generation.md", "imputation.md"),
-        *("interchange.md", "linear.md", "models.md", "recommendation.md", "sklearn.md", "training.md"),
+        *("interchange.md", "linear.md", "models.md", "plots.md", "recommendation.md", "sklearn.md", "training.md"),
     ],
 )
 def test_document(tmp_path, name):

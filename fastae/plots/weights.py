@@ -93,6 +93,8 @@ class WeightsDisplay(Display):
                 self.weights, cmap=cmap, vmin=-largest, vmax=largest, aspect="auto", interpolation="nearest", rasterized=True
             )
             ax.set(xlabel="feature", ylabel="unit")
+            for axis in (ax.xaxis, ax.yaxis):
+                axis.get_major_locator().set_params(integer=True)
         else:
             drawn = images.show(ax, self.weights, self.image_shape, self._columns, cmap, (-largest, largest))
         coloured = self.image_shape is not None and len(self.image_shape) == 3
