@@ -154,7 +154,7 @@ def test_weights_of_a_layer(digits):
     largest = WeightsDisplay.from_model(model, 0, max_units=3, ax=axes())
     norms = np.linalg.norm(model.encoder[0].weight, axis=1)
     np.testing.assert_array_equal(norms[largest.units], np.sort(norms)[:-4:-1])
-    assert "largest 3 of 16 units" in largest.ax_.get_title()
+    assert largest.ax_.get_title().endswith(", 3 of 16 units")
     matrix = WeightsDisplay.from_model(model.encoder, 1, ax=axes())
     np.testing.assert_array_equal(matrix.ax_.images[0].get_array(), model.encoder[1].weight)
 

@@ -54,6 +54,11 @@ class Display:
         return ax
 
 
+def counted(n: int, what: str) -> str:
+    """A number of things."""
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
 def legend(ax: Any, **settings: Any) -> None:
     """Beside the axes, where the figure's layout makes room for it, else in a corner."""
     if ax.figure.get_layout_engine() is not None:

@@ -11,7 +11,7 @@ from .. import _check
 from .._check import Array
 from ..layers import BLOCK
 from . import images, samples
-from .display import Display
+from .display import Display, counted
 
 _BARS = 30
 
@@ -120,7 +120,7 @@ class FeatureErrorDisplay(Display):
         """Mean and largest."""
         worst = int(self._largest[0])
         name = worst if self.feature_names is None else repr(self.feature_names[worst])
-        of = "" if self.n_samples is None else f" over {self.n_samples:,} samples"
+        of = "" if self.n_samples is None else f" over {counted(self.n_samples, 'sample')}"
         return (
             f"Mean squared error of each feature{of}: {np.nanmean(self.errors):.5g} in the mean, "
             f"{self.errors[worst]:.5g} at most, of feature {name}."

@@ -9,7 +9,7 @@ import numpy as np
 from .. import _check
 from .._check import Array
 from . import samples
-from .display import Display, legend
+from .display import Display, counted, legend
 
 
 class LatentDisplay(Display):
@@ -154,13 +154,10 @@ class LatentDisplay(Display):
     @property
     def caption(self) -> str:
         """How many points, and what of the codes they show."""
-        drawn = (
-            f"{len(self.points):,} samples"
-            if len(self.points) == self.n_total
-            else (f"{len(self.points):,} of {self.n_total:,} samples, drawn at random")
-        )
-        n, how = self.codes.shape[1], ""
+        drawn = counted(len(self.points), "sample")
+        if len(self.points) != self.n_total:
+            drawn = f"{len(self.points):,} of {self.n_total:,} samples, drawn at random"
+        how, coloured = "", "" if self.labels is None else "; colours are labels"
         if self.explained_variance_ratio is not None:
             how = f", by two principal components, which have {self.explained_variance_ratio.sum():.0%} of the variance"
-        coloured = "" if self.labels is None else "; colours are labels"
-        return f"Codes of {n} feature{'s' * (n > 1)} of {drawn}{how}{coloured}."
+        return f"Codes of {counted(self.codes.shape[1], 'feature')}, of {drawn}{how}{coloured}."

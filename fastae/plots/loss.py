@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..history import History
-from .display import Display
+from .display import Display, counted
 
 
 class LossDisplay(Display):
@@ -71,7 +71,7 @@ class LossDisplay(Display):
     @property
     def caption(self) -> str:
         """First, last and best numbers."""
-        text = f"Training loss from {self.loss[0]:.5g} to {self.loss[-1]:.5g} in {len(self.loss)} epochs"
+        text = f"Training loss from {self.loss[0]:.5g} to {self.loss[-1]:.5g} in {counted(len(self.loss), 'epoch')}"
         if self.val_loss.size:
             text += f"; that of validation ends at {self.val_loss[-1]:.5g} and was lowest in epoch {self.best_epoch}"
         return text + "."

@@ -9,7 +9,7 @@ import numpy as np
 from .. import _check
 from .._check import Array
 from . import images, samples
-from .display import Display, legend
+from .display import Display, counted, legend
 
 
 class ReconstructionDisplay(Display):
@@ -101,6 +101,6 @@ class ReconstructionDisplay(Display):
     @property
     def caption(self) -> str:
         """How many, and their error."""
-        n = len(self.originals)
-        form = "Curves of" if self.image_shape is None else "Images:"
-        return f"{form} {n} samples and their reconstructions; mean squared error {self.errors.mean():.5g}."
+        form = "Curves of" if self.image_shape is None else "Images of"
+        n = counted(len(self.originals), "sample")
+        return f"{form} {n} and what the model makes of them; mean squared error {self.errors.mean():.5g}."

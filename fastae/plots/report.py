@@ -97,7 +97,7 @@ def write_report(
     pictures = "\n".join(_section(name, figure) for name, make in draw.items() for figure in [_figure(name, make)])
     whole = {**(tables or {}), "Model": dict(_layers(model))}
     page = Template((files(__package__) / "report.html").read_text("utf-8"))
-    made = f"{datetime.now().astimezone():%d %B %Y, %H:%M %Z}, on {processor_name()}"
+    made = f"{datetime.now().astimezone():%d %B %Y, %H:%M %Z}, by fastae {_version()}, on {processor_name()}"
     filled = page.substitute(
         version=escape(_version()),
         title=escape(title),

@@ -12,7 +12,7 @@ from .._check import Array
 from ..autoencoder import Autoencoder
 from ..models import ConditionalVariationalAutoencoder, VariationalAutoencoder
 from . import images, samples
-from .display import Display
+from .display import Display, counted
 
 
 class TraversalDisplay(Display):
@@ -81,6 +81,9 @@ class TraversalDisplay(Display):
             Of a code of more, those that change the output most.
         condition : int or array (n_conditions,), optional
             Of a conditional model, which needs one.
+        max_samples : int
+        seed : int, numpy.random.Generator or None
+            See ``x``.
         image_shape
             See above.
         ax : Axes, optional
@@ -141,9 +144,10 @@ class TraversalDisplay(Display):
         """What is in the rows and columns."""
         where = "a row" if self.image_shape is not None else "a group of curves, dark to light,"
         which = "" if len(self.features) == self.n_latent else " that change the output most"
+        features = counted(len(self.features), "feature")
         return (
-            f"Decoded codes: {where} for each of {len(self.features)} features of the code{which}, which goes from low to high "
-            "while the others stay at their medians."
+            f"Decoded codes: {where} for each of {features} of the code{which}, which goes from low to high while the others stay "
+            "at their medians."
         )
 
 

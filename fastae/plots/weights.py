@@ -110,7 +110,7 @@ class WeightsDisplay(Display):
     @property
     def _part(self) -> str:
         n = len(self.weights)
-        return "" if n == self.n_units else f", the largest {n} of {self.n_units} units"
+        return "" if n == self.n_units else f", {n} of {self.n_units} units"
 
     @property
     def size(self) -> tuple[float, float]:
@@ -122,8 +122,9 @@ class WeightsDisplay(Display):
     @property
     def caption(self) -> str:
         """How many, and their range."""
+        largest = ", those of the largest norm" if self._part else ""
         form = "a row of the matrix" if self.image_shape is None else "an image"
         return (
-            f"Weights of layer {self.layer}, {form} for each unit{self._part}; from {self.weights.min():.3g} to "
+            f"Weights of layer {self.layer}, {form} for each unit{self._part}{largest}; from {self.weights.min():.3g} to "
             f"{self.weights.max():.3g}."
         )
