@@ -1,11 +1,17 @@
-"""What all instruction sets share: the thread pool, and which instruction sets this machine has."""
+"""What all instruction sets share: the system's threads, time and memory, and which instruction sets this machine has."""
 import os
+from libc.stdint cimport int64_t
 
 cdef extern from "pool.h" nogil:
     void pool_init(int processors)
     void pool_run(TeamFunction function, void* job, int n)
     void pool_run_small(TeamFunction function, void* job, int n)
     void team_sync(Team* team)
+
+cdef extern from "system.h" nogil:
+    int64_t nanoseconds()
+    void* memory_take(size_t size)
+    void memory_give(void* p)
 
 cdef extern from "cpu.h":
     bint cpu_has_avx2()
@@ -23,6 +29,18 @@ cdef void run_small_team(TeamFunction function, void* job, int n_threads) noexce
 
 cdef void sync(Team* team) noexcept nogil:
     team_sync(team)
+
+
+cdef double seconds() noexcept nogil:
+    return 1e-9 * nanoseconds()
+
+
+cdef void* take_memory(size_t size) noexcept nogil:
+    return memory_take(size)
+
+
+cdef void give_memory(void* p) noexcept nogil:
+    memory_give(p)
 
 
 def machine_isas():

@@ -1,12 +1,5 @@
 # Memory, threads for an amount of work, and the checks of arrays at the door.
 
-cdef extern from "huge_page.h" nogil:
-    enum: HUGE_PAGE
-    void advise_huge(void* p, size_t size)
-
-cdef extern from "stdlib.h" nogil:
-    int posix_memalign(void** pointer, size_t alignment, size_t size)
-
 cdef enum:
     MAX_TEAM = 256
     WORK_PER_THREAD = 1 << 20       # floating-point operations that outweigh waking a thread, some 10 us
@@ -40,11 +33,11 @@ cdef class Arena:
         """Room for size bytes, zeroed where it is new, nothing of it taken yet."""
         cdef void* p = NULL
         if size > self.size:
-            free(self.block)
+            give_memory(self.block)
             self.block, self.size = NULL, 0
-            if posix_memalign(&p, HUGE_PAGE if size >= HUGE_PAGE else 64, size) != 0:
+            p = take_memory(size)
+            if p == NULL:
                 raise MemoryError(f"no memory for {size} bytes of buffers")
-            advise_huge(p, size)
             memset(p, 0, size)
             self.block, self.size = <char*>p, size
         self.used = 0
@@ -57,7 +50,7 @@ cdef class Arena:
         return p
 
     def __dealloc__(self):
-        free(self.block)
+        give_memory(self.block)
 
 
 cdef list spare = []                # arenas of finished calls; the GIL guards the list

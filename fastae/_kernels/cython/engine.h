@@ -8,7 +8,7 @@
 #include <immintrin.h> /* for the few operations of vector.h that have no operator */
 #endif
 
-#if defined(__STDC_VERSION__) && !defined(__GNUC__)
+#if !defined(__GNUC__) && !defined(__clang__)
 #error "fastae's kernels need GCC's or Clang's vector extensions"
 #endif
 #include "network.h"

@@ -4,10 +4,9 @@
 cimport numpy as cnp
 from libc.math cimport HUGE_VAL, isfinite, log, pow, sqrt
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
-from fastae._kernels.cython._runtime cimport Team, TeamFunction, run_small_team, run_team, sync
+from fastae._kernels.cython._runtime cimport (
+    Team, TeamFunction, give_memory, run_small_team, run_team, seconds, sync, take_memory)
 
 from time import perf_counter
 

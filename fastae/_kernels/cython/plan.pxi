@@ -118,12 +118,6 @@ cdef struct Watch:                  # when the watcher is called next
     Py_ssize_t interval, left       # steps from look to look at the clock, and until the next
 
 
-cdef inline double seconds() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return now.tv_sec + 1e-9 * now.tv_nsec
-
-
 cdef bint watched(Training* p, Watch* watch, Py_ssize_t rows) noexcept nogil:
     """Calls the watcher, if it is time; whether it has had enough. Of the shortest steps, only some look at the clock."""
     cdef double now
