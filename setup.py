@@ -1,9 +1,13 @@
 """Builds the Cython kernels: one extension for each instruction set, all from fastae/_kernels/cython/kernels.pxi.
 
-A machine's compiler that lacks a flag builds the instruction sets that remain; the package itself always installs.
+A machine's compiler that lacks a flag builds the instruction sets that remain; the package itself always installs. Where
+FASTAE_REQUIRE_KERNELS is set, as for wheels that are published, an instruction set that does not compile is an error.
 """
 
+import os
 import platform
+import shutil
+import sys
 from glob import glob
 
 import numpy
@@ -27,6 +31,8 @@ MACHINE = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}.get(platfo
 
 # ISO C mode would turn multiply-adds off, and -ffast-math would change results of the whole process.
 FLAGS = ["-std=gnu11", "-O3", "-g0", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-unused-function"]
+WINDOWS = sys.platform == "win32"
+OPTIONAL = not os.environ.get("FASTAE_REQUIRE_KERNELS")
 
 
 def extension(name, flags=()):
@@ -36,9 +42,9 @@ def extension(name, flags=()):
         depends=[*glob(f"{FOLDER}/*.[hp]*"), "setup.py"],
         include_dirs=[FOLDER, numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        extra_compile_args=[*FLAGS, *flags],
-        extra_link_args=["-pthread"],
-        optional=True,
+        extra_compile_args=[f"/clang:{flag}" if WINDOWS else flag for flag in (*FLAGS, *flags)],
+        extra_link_args=[] if WINDOWS else ["-pthread"],
+        optional=OPTIONAL,
     )
 
 
@@ -49,10 +55,21 @@ class BuildWhatCompiles(build_ext):
         super().finalize_options()
         self.parallel = self.parallel or True
 
+    def build_extensions(self):
+        """On Windows by clang-cl, with Visual Studio's libraries and linker: its own compiler has no vector types."""
+        if self.compiler.compiler_type == "msvc":
+            if not self.compiler.initialized:
+                self.compiler.initialize()
+            self.compiler.cc = shutil.which("clang-cl") or "clang-cl"  # not found: an error that names it
+            self.compiler.compile_options.remove("/GL")  # asks for what clang-cl does not have
+        super().build_extensions()
+
     def build_extension(self, ext):
         try:
             super().build_extension(ext)
         except Exception as error:  # setuptools' own handling of optional extensions lets some errors through
+            if not OPTIONAL:
+                raise
             self.warn(f"{ext.name} is left out: {error}")
 
 
