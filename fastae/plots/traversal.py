@@ -146,8 +146,8 @@ class TraversalDisplay(Display):
         which = "" if len(self.features) == self.n_latent else " that change the output most"
         features = counted(len(self.features), "feature")
         return (
-            f"Decoded codes: {where} for each of {features} of the code{which}, which goes from low to high while the others stay "
-            "at their medians."
+            f"Decoded codes: {where} for each of {features} of the code{which}, which goes from low to high while the others "
+            "stay at their medians."
         )
 
 
