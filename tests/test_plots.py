@@ -157,6 +157,8 @@ def test_weights_of_a_layer(digits):
     assert largest.ax_.get_title().endswith(", 3 of 16 units")
     matrix = WeightsDisplay.from_model(model.encoder, 1, ax=axes())
     np.testing.assert_array_equal(matrix.ax_.images[0].get_array(), model.encoder[1].weight)
+    for shown in (image, last.ax_.images[0], matrix.ax_.images[0]):
+        assert shown.norm.vmax == -shown.norm.vmin > 0
 
 
 def test_errors_of_features():
@@ -407,7 +409,7 @@ def test_a_report_is_one_page_with_all_pictures(digits, tmp_path, monkeypatch):
     model, x, labels, history = digits
     monkeypatch.setitem(pyplot.rcParams, "figure.dpi", 77)
     plots.write_report(
-        tmp_path / "r.html", model, x, history, labels=labels, title="<b>&", tables={"Facts": {"a<b": "</td>&amp;"}}
+        tmp_path / "r.html", model, x, history, labels=labels, title="<b>&", tables={"<i>Facts": {"a<b": "</td>&amp;"}}
     )
     assert pyplot.rcParams["figure.dpi"] == 77  # put back
     text = (tmp_path / "r.html").read_text("utf-8")
@@ -426,6 +428,7 @@ def test_a_report_is_one_page_with_all_pictures(digits, tmp_path, monkeypatch):
     assert all(len(words) > 40 for words in page.alternatives)
     assert page.text.count("<b>&") == 2  # in the title and the heading, as it is
     assert "a<b" in page.text
+    assert "<i>Facts" in page.text
     assert "</td>&amp;" in page.text
     assert "64 to 16, relu" in page.text
 
