@@ -32,6 +32,13 @@ def load_digits() -> tuple[Array, Array]:
     -----
     The test part of "Optical Recognition of Handwritten Digits", E. Alpaydin and C. Kaynak, UCI Machine Learning Repository,
     1998, doi:10.24432/C50P49, under CC BY 4.0.
+
+    Examples
+    --------
+    >>> import fastae
+    >>> x, labels = fastae.datasets.load_digits()
+    >>> x.shape, x.dtype, labels[:3]
+    ((1797, 64), dtype('float32'), array([0, 1, 2]))
     """
     with as_file(files("fastae").joinpath("data/digits.npz")) as path, np.load(path) as stored:
         return stored["images"].astype(np.float32) / 16, stored["labels"].astype(np.int64)

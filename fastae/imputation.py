@@ -72,7 +72,7 @@ class Imputer(Learner[MaskedAutoencoder]):
     >>> from fastae.imputation import Imputer
     >>> x = np.random.default_rng(0).normal(size=(300, 1)) * [1.0, -2.0, 10.0]
     >>> x[0] = [0.5, np.nan, 5.0]
-    >>> abs(Imputer().fit_transform(x)[0, 1] - -1.0) < 0.1
+    >>> bool(abs(Imputer(steps=500).fit_transform(x)[0, 1] - -1.0) < 0.1)
     True
     """
 

@@ -44,6 +44,18 @@ class Linear:
     ----------
     weight, grad_weight : array (n_out, n_in)
     bias, grad_bias : array (n_out,), or None
+
+    Examples
+    --------
+    >>> import numpy as np, fastae
+    >>> layer = fastae.Linear(2, 1, activation="relu", dtype="float64")
+    >>> layer.weight, layer.bias = [[1.0, 2.0]], [3.0]
+    >>> layer.forward(np.array([[4.0, 5.0]]))
+    array([[17.]])
+    >>> layer.backward(np.array([[1.0]]))
+    array([[1., 2.]])
+    >>> layer.grad_weight, layer.grad_bias
+    (array([[4., 5.]]), array([1.]))
     """
 
     def __init__(
@@ -349,6 +361,15 @@ class Sequential(Network):
     ----------
     *layers : Linear
         Each takes as many features as the one before gives. They become views of this network's buffers.
+
+    Examples
+    --------
+    >>> import numpy as np, fastae
+    >>> net = fastae.Sequential(fastae.Linear(4, 3, activation="tanh", seed=0), fastae.Linear(3, 2, seed=1))
+    >>> net(np.zeros((5, 4), "float32")).shape
+    (5, 2)
+    >>> list(net.state_dict())
+    ['0.weight', '0.bias', '1.weight', '1.bias']
     """
 
     def __init__(self, *layers: Linear) -> None:

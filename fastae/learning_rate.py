@@ -58,6 +58,15 @@ def find_learning_rate(
         The trainer is at work in another thread.
     DivergenceError
         The loss is not finite from the lowest rate on.
+
+    Examples
+    --------
+    >>> import fastae
+    >>> x, _ = fastae.datasets.load_digits()
+    >>> trainer = fastae.Trainer(fastae.Autoencoder([64, 8], seed=0), fastae.Adam(), batch_size=64, seed=0)
+    >>> found = fastae.find_learning_rate(trainer, x)
+    >>> 1e-4 < found.suggestion < 1
+    True
     """
     if not isinstance(trainer, Trainer):
         raise TypeError(f"trainer takes a Trainer, got {type(trainer).__name__}")

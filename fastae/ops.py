@@ -121,6 +121,12 @@ def linear(
     Returns
     -------
     array (B, O)
+
+    Examples
+    --------
+    >>> import numpy as np, fastae
+    >>> fastae.ops.linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [-5.0, 0.0]]), activation="relu")
+    array([[11.,  0.]])
     """
     x = _operand(x, "x")
     weight = _operand(weight, "weight", x.dtype)

@@ -50,6 +50,17 @@ class SGD(Optimizer):
     Notes
     -----
     The attributes may be changed between steps. The velocity belongs to the :class:`fastae.Trainer`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastae
+    >>> layer = fastae.Linear(1, 1, bias=False, dtype="float64")
+    >>> layer.weight = [[3.0]]
+    >>> trainer = fastae.Trainer(fastae.Sequential(layer), fastae.SGD(lr=0.5), loss="half_squared")
+    >>> trainer.step(np.array([[2.0]]), np.array([[5.0]]))  # 1/2 (3 x 2 - 5)^2
+    0.5
+    >>> layer.weight  # 3 - 0.5 x 2
+    array([[2.]])
     """
 
     lr: float = 0.1
@@ -84,6 +95,13 @@ class Adam(Optimizer):
         Above 0.
     weight_decay : float
         L2 penalty, at least 0, on weights and biases.
+
+    Examples
+    --------
+    >>> import fastae
+    >>> model = fastae.Autoencoder([64, 8], seed=0)
+    >>> trainer = fastae.Trainer(model, fastae.Adam(lr=3e-3), batch_size=32)
+    >>> trainer.optimizer.lr = 1e-3  # from the next step on
     """
 
     lr: float = 1e-3

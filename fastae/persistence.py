@@ -72,6 +72,14 @@ def load(path: str | os.PathLike[str], backend: str | None = None) -> Autoencode
         The file is missing or unreadable.
     ValueError
         It is not a whole model file of fastae.
+
+    Examples
+    --------
+    >>> import fastae
+    >>> model = fastae.Autoencoder([64, 32, 8], seed=0)
+    >>> model.save("model.safetensors")
+    >>> fastae.load("model.safetensors").n_latent
+    8
     """
     from safetensors import SafetensorError, safe_open
 

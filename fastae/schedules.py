@@ -100,6 +100,12 @@ class Cosine(_Lasting):
         Steps. Default: those of each fit.
     minimum : float
         Learning rate at the end.
+
+    Examples
+    --------
+    >>> import numpy as np, fastae
+    >>> fastae.schedules.Cosine(total=100).rates(np.array([0, 50, 100]), lr=0.1, momentum=0.9)[:, 0].round(3)
+    array([0.1 , 0.05, 0.  ])
     """
 
     minimum: float = 0.0

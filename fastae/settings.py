@@ -94,6 +94,15 @@ def set_num_threads(n: int) -> None:
     ----------
     n : int
         1 to 256.
+
+    Examples
+    --------
+    >>> import fastae
+    >>> before = fastae.get_num_threads()
+    >>> fastae.set_num_threads(1)
+    >>> fastae.get_num_threads()
+    1
+    >>> fastae.set_num_threads(before)
     """
     global _num_threads
     if n is None:

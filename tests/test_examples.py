@@ -1,7 +1,6 @@
-"""The examples run as they stand, without a warning, in an empty folder; so do the Python blocks of the documents."""
+"""The examples run as they stand, without a warning, in an empty folder."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -24,11 +23,7 @@ PRINTED = {
 }
 NEEDS = {  # beside what the tests need
     "compress_digits": "constriction",
-    "compression.md": "constriction",
     "generation": "sklearn",
-    "generation.md": "sklearn",
-    "interchange.md": "torch onnx onnxruntime",
-    "sklearn.md": "sklearn",
     "sklearn_pipeline": "sklearn",
 }
 
@@ -64,21 +59,3 @@ def test_backpropagation_example_fails_on_a_wrong_number(tmp_path):
     (tmp_path / "wrong.py").write_text(text.replace("-0.809)", "-0.8091)"), "utf-8")
     with pytest.raises(AssertionError, match="dE/dprediction"):
         run(["wrong.py"], tmp_path)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("anomaly.md", "compression.md", "denoising.md", "features.md", "generation.md", "imputation.md"),
-        *("interchange.md", "linear.md", "models.md", "plots.md", "recommendation.md", "sklearn.md", "training.md"),
-    ],
-)
-def test_document(tmp_path, name):
-    path = ROOT / "docs" / name
-    if not path.exists():
-        pytest.skip("no documents beside this copy of the tests")
-    for package in NEEDS.get(name, "").split():
-        pytest.importorskip(package)
-    blocks = re.findall(r"^```python\n(.*?)^```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    assert blocks
-    run(["-c", "\n".join(blocks)], tmp_path)

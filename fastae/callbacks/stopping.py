@@ -33,6 +33,15 @@ class EarlyStopping(Callback):
     ----------
     best, best_epoch
         The best loss, and the trainer's number of epochs then.
+
+    Examples
+    --------
+    >>> import fastae
+    >>> x, _ = fastae.datasets.load_digits()
+    >>> trainer = fastae.Trainer(fastae.Autoencoder([64, 8], seed=0), fastae.SGD(lr=0.0), batch_size=64, seed=0)
+    >>> history = trainer.fit(x, epochs=100, callbacks=fastae.callbacks.EarlyStopping(patience=3))
+    >>> len(history.loss)  # a learning rate of 0: no epoch is better than the first
+    4
     """
 
     def __init__(self, patience: int = 10, min_delta: float = 0.0, restore_best: bool = True) -> None:

@@ -72,7 +72,7 @@ class FeatureExtractor(Learner[DenoisingAutoencoder]):
     >>> import fastae
     >>> from fastae.features import FeatureExtractor
     >>> x, _ = fastae.datasets.load_digits()
-    >>> FeatureExtractor(8, shape=(8, 8)).fit(x[:1500]).transform(x[1500:]).shape
+    >>> FeatureExtractor(8, shape=(8, 8)).fit(x[:200]).transform(x[1500:]).shape
     (297, 8)
     """
 

@@ -31,6 +31,15 @@ class DenoisingAutoencoder(Autoencoder):
         Standard deviation, or probability.
     **network
         Further arguments of :class:`fastae.Autoencoder`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastae
+    >>> x, _ = fastae.datasets.load_digits()
+    >>> model = fastae.DenoisingAutoencoder([64, 32], noise="masking", level=0.3, seed=0)
+    >>> history = fastae.Trainer(model, fastae.Adam(3e-3), batch_size=64, seed=0).fit(x, epochs=5)
+    >>> bool(model.reconstruction_error(x).mean() < x.var())
+    True
     """
 
     setting_names = (*Autoencoder.setting_names, "noise", "level")

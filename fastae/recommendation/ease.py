@@ -25,6 +25,17 @@ class EASE(Recommender):
     l2 : float
     binary : bool
         Whatever is rated above 0 counts as 1.
+
+    Examples
+    --------
+    >>> from fastae.recommendation import EASE, Ratings
+    >>> users = ["ann", "ann", "bob", "bob", "cat", "dan"]
+    >>> items = ["tea", "pot", "tea", "pot", "tea", "cup"]
+    >>> ratings = Ratings.from_columns(users, items, [1] * 6)
+    >>> recommender = EASE(l2=1.0).fit(ratings)
+    >>> best = recommender.recommend(ratings, n=1)  # of what each has not
+    >>> str(recommender.item_ids[best.items[2, 0]])
+    'pot'
     """
 
     setting_names = ("l2", "binary")
