@@ -25,7 +25,7 @@ extensions = [
 exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"navigation_with_keys": False, "header_links_before_dropdown": 8, "secondary_sidebar_items": ["page-toc"]}
+html_theme_options = {"navigation_with_keys": False, "header_links_before_dropdown": 7, "secondary_sidebar_items": ["page-toc"]}
 html_title = "fastae"
 html_show_sourcelink = False
 

@@ -30,7 +30,12 @@ assert area > 0.9
 
 both, together = np.concatenate([normal, turned]), np.concatenate([others, scores])
 order = together.argsort()
-for axes, chosen, title in zip(plt.subplots(1, 2)[1], (order[:50], order[-50:]), ("lowest scores", "highest"), strict=True):
+for axes, chosen, title in zip(
+    plt.subplots(1, 2, figsize=(8, 4), layout="constrained")[1],
+    (order[:50], order[-50:]),
+    ("lowest scores", "highest"),
+    strict=True,
+):
     axes.imshow(tiled(both[chosen]), cmap="gray")
     axes.set(title=title, xticks=[], yticks=[])
 plt.show()

@@ -29,7 +29,7 @@ for max_error in (None, 16, 0):
     )
 
 shown = {"as they were": test, "half a bit per pixel": codec.decompress(codec.compress(test))}
-for axes, (title, digits) in zip(plt.subplots(1, 2)[1], shown.items(), strict=True):
+for axes, (title, digits) in zip(plt.subplots(1, 2, figsize=(8, 4), layout="constrained")[1], shown.items(), strict=True):
     axes.imshow(tiled(digits[:36]), cmap="gray")
     axes.set(title=title, xticks=[], yticks=[])
 plt.show()

@@ -34,7 +34,9 @@ cleaned = ImageDenoiser().denoise(noisy)
 print(f"a picture of {mosaic.shape[1]} x {mosaic.shape[0]}: noise estimated as {estimate_sigma(noisy):.3f}, it is 0.3")
 print(f"noisy {psnr(noisy, mosaic):.1f} dB, denoised {psnr(cleaned, mosaic):.1f} dB")
 
-for axes, picture, title in zip(plt.subplots(1, 2)[1], (noisy, cleaned), ("noisy", "denoised"), strict=True):
+for axes, picture, title in zip(
+    plt.subplots(1, 2, figsize=(8, 4), layout="constrained")[1], (noisy, cleaned), ("noisy", "denoised"), strict=True
+):
     axes.imshow(picture[:256, :256], cmap="gray", vmin=0, vmax=1)
     axes.set(title=title, xticks=[], yticks=[])
 plt.show()

@@ -28,7 +28,12 @@ ways = [of_codes.interpolate(digits[i], digits[i + 1]) for i in range(0, 10, 2)]
 write_png("digits-between.png", np.concatenate(ways), columns=10, zoom=3)
 print("wrote digits-to-order.png, digits-between.png")
 
-for axes, drawn, title in zip(plt.subplots(1, 2)[1], (images, np.concatenate(ways)), ("to order", "between two"), strict=True):
+for axes, drawn, title in zip(
+    plt.subplots(1, 2, figsize=(8, 4), layout="constrained")[1],
+    (images, np.concatenate(ways)),
+    ("to order", "between two"),
+    strict=True,
+):
     axes.imshow(tiled(drawn, columns=10), cmap="gray")
     axes.set(title=title, xticks=[], yticks=[])
 plt.show()

@@ -28,7 +28,7 @@ assert np.array_equal(filled[~hidden], digits[~hidden])
 assert error(filled) < 0.6 * error(means)
 
 shown = {"with a fifth hidden": np.where(hidden, 0.5, digits), "filled in": filled, "as they were": digits}
-for axes, (title, images) in zip(plt.subplots(1, 3, figsize=(9, 3))[1], shown.items(), strict=True):
+for axes, (title, images) in zip(plt.subplots(1, 3, figsize=(9, 3.3), layout="constrained")[1], shown.items(), strict=True):
     axes.imshow(tiled(images[:36]), cmap="gray")
     axes.set(title=title, xticks=[], yticks=[])
 plt.show()

@@ -28,13 +28,13 @@ class WeightsDisplay(Display):
         Its number, for the title.
     n_units : int, optional
         Units that these were chosen from.
+    units : array (units,) of int, optional
+        Their numbers in the layer. Default: from 0 on.
 
     Attributes
     ----------
-    weights, image_shape, layer, n_units
+    weights, image_shape, layer, n_units, units
         As given, image_shape None for a matrix.
-    units : array (units,)
-        Their numbers in the layer.
     """
 
     def __init__(
