@@ -1,4 +1,9 @@
-"""Draw what an autoencoder of handwritten digits learnt, one display at a time, all together, and as a page."""
+"""
+Plots: what an autoencoder has learnt
+=====================================
+
+Draw what an autoencoder of handwritten digits learnt, one display at a time, all together, and as a page.
+"""
 
 from pathlib import Path
 
