@@ -25,7 +25,15 @@ extensions = [
 exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"navigation_with_keys": False, "header_links_before_dropdown": 7, "secondary_sidebar_items": ["page-toc"]}
+html_theme_options = {
+    "navigation_with_keys": False,
+    "header_links_before_dropdown": 7,
+    "navbar_persistent": ["search-button"],
+    "secondary_sidebar_items": ["page-toc"],
+}
+html_sidebars = {page: [] for page in ("index", "tutorial", "performance", "pages/*")}  # which have no pages below them
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = "fastae"
 html_show_sourcelink = False
 
@@ -67,6 +75,8 @@ PAGES = {
 def relinked(text, origin, page):
     """The text of a document for a page in another folder: relative links lead where they led, or to a page made of that."""
     pages = {ROOT / source: DOCS / name for name, source in PAGES.items()}
+    pages |= {script: DOCS / "gallery" / f"{script.stem}.rst" for script in (ROOT / "examples").glob("*.py")}
+    pages[ROOT / "examples"] = DOCS / "gallery" / "index.rst"
 
     def link(found):
         path, anchor = found[1], found[2] or ""
