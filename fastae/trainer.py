@@ -70,10 +70,10 @@ class Trainer(Loop):
     optimizer : SGD, Adam, AdamW or RMSprop
     loss : str, or what :func:`fastae.loss` makes
         half_squared is half the sum over features, averaged over samples. Means over all elements, as in PyTorch: mse, squared
-        error; bce and bce_with_logits, cross-entropy of outputs that are probabilities, or logits; mae, absolute error; huber,
-        Huber's with delta 1; poisson, exp(y) - t y of outputs that are logarithms of rates, for counts. Of whole samples,
-        averaged over them: multinomial, minus the sum of t log softmax(y), for counts; cosine, 1 minus the cosine of y and t.
-        Default: the model's.
+        error; bce and bce_with_logits, cross-entropy of outputs that are probabilities, or logits, which ``reconstruct`` then
+        gives; mae, absolute error; huber, Huber's with delta 1; poisson, exp(y) - t y of outputs that are logarithms of rates,
+        for counts. Of whole samples, averaged over them: multinomial, minus the sum of t log softmax(y), for counts; cosine, 1
+        minus the cosine of y and t. Default: the model's.
     batch_size : int
         At most the number of samples that ``fit`` is given.
     seed : int, numpy.random.Generator or None
