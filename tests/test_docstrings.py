@@ -9,7 +9,14 @@ import pytest
 import fastae
 
 MODULES = [fastae, *(getattr(fastae, name) for name in fastae.__all__ if inspect.ismodule(getattr(fastae, name)))]
-NEEDS = {"compression": "constriction", "generation": "sklearn", "interchange": "torch", "sklearn": "sklearn"}
+NEEDS = {
+    "activation": "numba",
+    "compression": "constriction",
+    "generation": "sklearn",
+    "interchange": "torch",
+    "loss": "numba",
+    "sklearn": "sklearn",
+}
 FIRST = [
     "fastae.Autoencoder",
     "fastae.Trainer",

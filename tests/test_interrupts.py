@@ -32,8 +32,8 @@ def test_ctrl_c_leaves_threads_that_work_and_rest():
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 expected, equal, interrupted = fitted(1, 1, 2), 0, 0
 for i in range(20):
-    signal.setitimer(signal.ITIMER_REAL, 0.005 + 0.003 * i)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.005 + 0.003 * i)
         trainer(0, 2).fit(x, epochs=10**6)
     except KeyboardInterrupt:
         interrupted += 1
@@ -99,8 +99,8 @@ x, wrong = np.ascontiguousarray(x[:n, :16]), 0
 small().fit(x, epochs=3)
 for i in range(300):
     t = small()
-    signal.setitimer(signal.ITIMER_REAL, 0.003 + 0.00001 * i)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.003 + 0.00001 * i)
         t.fit(x, epochs=10**6)
     except KeyboardInterrupt:
         pass
