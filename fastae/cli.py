@@ -127,6 +127,7 @@ def train(options: argparse.Namespace) -> None:
         report=options.report,
         feature_names=column_names(options.data),
         command=shlex.join(["fastae", *options.words]),
+        source=options.data,
     )
 
 

@@ -17,7 +17,7 @@ from .history import DivergenceError
 from .layers import Linear, Sequential
 from .optim import SGD
 from .plots import training_picture
-from .plots.display import matplotlib
+from .plots.display import counted, matplotlib
 from .plots.report import ENDINGS
 from .trainer import Trainer
 
@@ -41,10 +41,12 @@ def run(
     report: Path | None = None,
     feature_names: list[str] | None = None,
     command: str = "",
+    source: str | None = None,
 ) -> None:
     """Train on samples (n, features) and print what came of it; None stands for the defaults that the command line names.
 
-    A report names the command, and the data's columns, where these have names.
+    A report names the command, and the data's columns, where these have names. Nothing is written over ``source``, the data's
+    file.
     """
     if report is not None:
         matplotlib()  # is there
@@ -83,9 +85,15 @@ def run(
     if not unit:
         print("values outside 0 to 1: columns standardised (errors below too); the saved model takes values as they are")
     output = output or Path(f"fastae-{name}")
-    output.mkdir(parents=True, exist_ok=True)
     file, picture = output / "model.safetensors", output / "training.png"
-    arguments.outputs([(file, ()), (picture, ()), (report, ENDINGS)], [])
+    missing = [folder for folder in (output, *output.parents) if not folder.exists()]
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        arguments.outputs([(file, ()), (picture, ()), (report, ENDINGS)], [source])
+    except (OSError, ValueError):
+        for folder in filter(Path.exists, missing):
+            folder.rmdir()
+        raise
 
     def save() -> None:
         saved = copy.deepcopy(model)
@@ -99,7 +107,7 @@ def run(
         history = ours.fit(train, epochs=epochs, validation_data=test, progress=True)
     except (KeyboardInterrupt, DivergenceError):
         save()
-        print(f"stopped after {ours.steps} steps; wrote {file}")
+        print(f"stopped after {counted(ours.steps, 'step')}; wrote {file}")
         raise
     save()
     seconds = sum(history.seconds)
@@ -107,7 +115,7 @@ def run(
         model = _with_sigmoid(model)
     own, linear = _test_errors(model, train, test)
     ratio = f"   ratio {own / linear:.3f}" if linear > 1e-12 else ""
-    print(f"test error   fastae {own:.6f}   PCA of {sizes[-1]} components {linear:.6f}{ratio}")
+    print(f"test error   fastae {own:.6f}   PCA of {counted(sizes[-1], 'component')} {linear:.6f}{ratio}")
     # The same work with a learning rate of 0, which cannot diverge.
     speed, numpy_speed = epochs * len(train) / seconds, _numpy_speed(trainer(SGD(lr=0.0, momentum=_MOMENTUM), "numpy"), train)
     print(

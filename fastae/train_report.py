@@ -10,6 +10,7 @@ from . import settings
 from ._check import Array
 from .autoencoder import Autoencoder
 from .plots import write_report
+from .plots.display import counted
 from .trainer import Trainer
 
 
@@ -45,7 +46,7 @@ def write(
     history, layers = trainer.history, model.layers
     training = {
         "command": command,
-        "data": f"{name}: {len(train):,} samples to train, {len(test):,} to test, {model.n_in:,} features",
+        "data": f"{name}: {counted(len(train), 'sample')} to train, {len(test):,} to test, {counted(model.n_in, 'feature')}",
         "network": "-".join(str(n) for n in (model.n_in, *(layer.n_out for layer in layers))),
         "activation": layers[0].activation,
         "loss": trainer.loss,
@@ -56,7 +57,7 @@ def write(
     }
     results = {
         "mean squared error, test": f"{errors[0]:.6f}",
-        f"of PCA, {model.n_latent} components": f"{errors[1]:.6f}",
+        f"of PCA, {counted(model.n_latent, 'component')}": f"{errors[1]:.6f}",
         "loss, last epoch": f"{history.loss[-1]:.6f}",
         "validation loss, last epoch": f"{history.val_loss[-1]:.6f}",
         "time": f"{sum(history.seconds):.2f} s, validation apart",

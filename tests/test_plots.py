@@ -458,7 +458,7 @@ def test_train_writes_a_report(tmp_path, rng):
     assert len(page.images) == 14
     for words in (
         *("fastae train --data '<t>.csv' --epochs 3", "96 samples to train, 24 to test, 9 features", "standardised"),
-        *("9-4-1-4-9", "silu", "SGD(lr=0.05, momentum=0.9", fastae.__version__, "samples/s of NumPy", "of PCA, 1 components"),
+        *("9-4-1-4-9", "silu", "SGD(lr=0.05, momentum=0.9", fastae.__version__, "samples/s of NumPy", "of PCA, 1 component"),
     ):
         assert words in page.text
     error = done.stdout.split("test error   fastae ")[1].split()[0]
@@ -475,9 +475,17 @@ def test_train_writes_a_report(tmp_path, rng):
 )
 def test_a_report_that_cannot_be_written_is_said_before_the_training(arguments, says, tmp_path):
     (tmp_path / "folder.html").mkdir()
-    done = train(tmp_path, "--output", "o", "--epochs", 10**9, *arguments, code=2)
+    done = train(tmp_path, "--output", "o/p", "--epochs", 10**9, *arguments, code=2)
     assert says in done.stderr
-    assert not (tmp_path / "o/model.safetensors").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.html"]
+
+
+def test_nothing_is_written_over_the_data(tmp_path, rng):
+    np.savetxt(tmp_path / "t.csv", rng.random((9, 3)), delimiter=",")
+    (tmp_path / "r.html").symlink_to("t.csv")
+    done = train(tmp_path, "--data", "t.csv", "--epochs", 10**9, "--output", "o", "--report", "r.html", code=2)
+    assert "r.html would be written over t.csv, which is read" in done.stderr
+    assert not (tmp_path / "o").exists()
 
 
 def test_a_report_needs_matplotlib_before_the_training(tmp_path):
