@@ -156,7 +156,12 @@ def _csv(path: Path, missing: bool = False) -> Array:
                 quotechar='"',
             )
     except (ValueError, UserWarning) as error:
-        raise ValueError(f"{path} is not a table of numbers between commas: {_fault(path, skip, missing) or error}") from error
+        fault = _fault(path, skip, missing) or ("it has no rows" if isinstance(error, UserWarning) else error)
+        raise ValueError(f"{path} is not a table of numbers between commas: {fault}") from error
+    if (names := column_names(path)) is not None and len(names) != x.shape[1]:
+        raise ValueError(
+            f"{path} is not a table of numbers between commas: line 1 has {len(names)} names, rows {x.shape[1]} cells"
+        )
     return x
 
 

@@ -179,6 +179,7 @@ def bad_files(folder: Path) -> None:
     (folder / "empty.csv").write_text("")
     (folder / "header.csv").write_text("a,b,c\n")
     (folder / "one.csv").write_text("1,2,3\n")
+    (folder / "unlike.csv").write_text("a,b\n1,2,3\n4,5,6\n")
     (folder / "wide.csv").write_text("1,2,3,4\n5,6,7,8\n")
     (folder / "good.csv").write_text("0,1,0\n1,0,1\n" * 40)
     (folder / "data.xyz").write_text("1,2,3\n")
@@ -208,6 +209,9 @@ BAD = [  # arguments, what stderr says
     (["train", "--data", "."], "Is a directory"),
     (["train", "--data", "word.csv"], "five"),
     (["train", "--data", "ragged.csv"], "ragged.csv is not a table of numbers between commas: line 2 has"),
+    (["train", "--data", "empty.csv"], "between commas: it has no rows"),
+    (["train", "--data", "header.csv"], "between commas: it has no rows"),
+    (["train", "--data", "unlike.csv"], "line 1 has 2 names, rows 3 cells"),
     (["train", "--data", "gap.csv"], "line 3, column 2 is ''; fastae impute"),
     (["train", "--data", "semicolons.csv"], "line 2, column 1 is '1;2'; cells are between commas here"),
     (["train", "--data", "sparse.npz"], "it holds a sparse matrix"),
