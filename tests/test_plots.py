@@ -123,6 +123,19 @@ def test_codes_of_one_feature_are_a_histogram():
     np.testing.assert_array_equal(quantity.collections[0].get_offsets(), [(0, 0.5), (0, 1.5), (1, 2.5)])
 
 
+@pytest.mark.parametrize("n_latent", [1, 2])
+def test_names_are_drawn_as_they_are(n_latent, tmp_path):
+    names = [r"$\foo$", "_b", "cost ($), in ($)"]  # no formula, and nothing to hide
+    ax = LatentDisplay(np.eye(3, n_latent), names).plot(axes()).ax_
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == sorted(names)
+    ax.figure.savefig(tmp_path / "codes.png")
+    long = "How often, in the last month, did you do without something? " * 3 + "(1 to 5)"
+    ax = FeatureErrorDisplay(np.array([3.0, 2, 1, 0]), [*names, long]).plot(axes()).ax_
+    assert [text.get_text() for text in ax.get_yticklabels()] == [*names, "How often, in the last mont…ng? (1 to 5)"]
+    assert not any(text.get_parse_math() for text in ax.get_yticklabels())
+    ax.figure.savefig(tmp_path / "errors.png")
+
+
 def test_quantities_have_a_colour_bar():
     ax = LatentDisplay(np.eye(30, 2), np.arange(30)).plot(axes()).ax_
     assert ax.get_legend() is None
@@ -331,6 +344,9 @@ MODEL, X = scaling(1, 1), np.zeros((3, 4), np.float32)
             "condition is what a conditional model, and only such, needs; got None",
         ),
         (lambda: plots.write_report("report.pdf", MODEL, X), ValueError, "'.pdf'; .html or .htm is written"),
+        (lambda: plots.write_report("r.html", MODEL, X, title=None), TypeError, "title takes a string, got NoneType"),
+        (lambda: plots.write_report("r.html", MODEL, X, tables=[1]), TypeError, "tables takes mappings of names to values by"),
+        (lambda: plots.write_report("r.html", MODEL, X, tables={"a": 1}), TypeError, "by their titles, got {'a': 1}"),
     ],
 )
 def test_what_is_refused(make, error, says, monkeypatch, tmp_path):

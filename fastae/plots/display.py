@@ -59,8 +59,14 @@ def counted(n: int, what: str) -> str:
     return f"{n:,} {what}{'s' * (n != 1)}"
 
 
+def short(name: str) -> str:
+    """A name for an axis: of a long one, its beginning and its end."""
+    return name if len(name) <= 40 else f"{name[:27]}…{name[-12:]}"
+
+
 def legend(ax: Any, **settings: Any) -> None:
     """Beside the axes, where the figure's layout makes room for it, else in a corner."""
     if ax.figure.get_layout_engine() is not None:
         settings = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "frameon": False, **settings}
-    ax.legend(**{"loc": "upper right", "fontsize": "small", **settings})
+    for text in ax.legend(**{"loc": "upper right", "fontsize": "small", **settings}).get_texts():
+        text.set_parse_math(False)  # dollars are of the name

@@ -11,7 +11,7 @@ from .. import _check
 from .._check import Array
 from ..layers import BLOCK
 from . import images, samples
-from .display import Display, counted
+from .display import Display, counted, short
 
 _BARS = 30
 
@@ -93,7 +93,7 @@ class FeatureErrorDisplay(Display):
         largest = self._largest
         ax.barh(range(len(largest)), self.errors[largest], **bars)
         names = self.feature_names or [str(number) for number in range(len(self.errors))]
-        ax.set_yticks(range(len(largest)), [names[number] for number in largest])
+        ax.set_yticks(range(len(largest)), [short(names[number]) for number in largest], parse_math=False)
         ax.invert_yaxis()
         part = "" if len(largest) == len(self.errors) else f", the {len(largest)} largest of {len(self.errors)}"
         ax.set(xlabel="mean squared error", ylabel="feature", title=f"Error of each feature{part}")

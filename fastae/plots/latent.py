@@ -9,7 +9,7 @@ import numpy as np
 from .. import _check
 from .._check import Array
 from . import samples
-from .display import Display, counted, legend
+from .display import Display, counted, legend, short
 
 
 class LatentDisplay(Display):
@@ -106,9 +106,9 @@ class LatentDisplay(Display):
             ax.hist(values, **{"bins": 50, **settings})
         else:
             parts = [values[self.labels == name] for name in self._classes]
-            names = list(map(str, self._classes))
-            ax.hist(parts, **{"bins": 50, "stacked": True, "label": names, "color": list(self._colours(cmap)), **settings})
-            legend(ax, title="label")
+            colours = list(self._colours(cmap))
+            ax.hist(parts, **{"bins": 50, "stacked": True, "color": colours, **settings})
+            self._legend(ax, colours, marker="s")
         ax.set(xlabel="code", ylabel="samples")
 
     def _scatter(self, ax: Any, cmap: str | None, settings: dict[str, Any]) -> None:
@@ -116,15 +116,9 @@ class LatentDisplay(Display):
         flat = self.points.shape[1] == 1  # a quantity over the code
         x, y = self.points[:, 0], self.labels if flat else self.points[:, 1]
         if self.labels is not None and self._classes is not None:
-            from matplotlib.lines import Line2D
-
             colours = self._colours(cmap)
             ax.scatter(x, y, c=colours[np.searchsorted(self._classes, self.labels)], **settings)
-            handles = [
-                Line2D([], [], marker="o", linestyle="", color=colour, label=str(name))
-                for colour, name in zip(colours, self._classes, strict=True)
-            ]
-            legend(ax, handles=handles, title="label")
+            self._legend(ax, colours, marker="o")
         elif self.labels is not None and not flat:
             ax.figure.colorbar(ax.scatter(x, y, c=self.labels, cmap=cmap or "viridis", **settings), ax=ax, label="label")
         else:
@@ -136,6 +130,14 @@ class LatentDisplay(Display):
                 for number, part in zip(("1st", "2nd"), self.explained_variance_ratio, strict=True)
             )
         ax.set(xlabel=first, ylabel=second)
+
+    def _legend(self, ax: Any, colours: Any, marker: str) -> None:
+        """Marks of each class, under any name: matplotlib's own way leaves out those that begin with an underscore."""
+        from matplotlib.lines import Line2D
+
+        assert self._classes is not None
+        handles = [Line2D([], [], marker=marker, linestyle="", color=colour) for colour in colours]
+        legend(ax, handles=handles, labels=[short(str(name)) for name in self._classes], title="label")
 
     def _colours(self, cmap: str | None) -> Array:
         """Of each class: (classes, 4)."""

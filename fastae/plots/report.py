@@ -78,6 +78,10 @@ def write_report(
     """
     path = check_ending(path, ENDINGS)
     samples.autoencoder(model)
+    if not isinstance(title, str):
+        raise TypeError(f"title takes a string, got {type(title).__name__}")
+    if tables is not None and not (isinstance(tables, Mapping) and all(isinstance(rows, Mapping) for rows in tables.values())):
+        raise TypeError(f"tables takes mappings of names to values by their titles, got {tables!r}")
     matplotlib()
     if image_shape is None and feature_names is not None:
         image_shape = False

@@ -159,7 +159,7 @@ def _quantiles(model: Autoencoder, x: Any, levels: Array, most: int, seed: Any) 
         return np.quantile(codes, levels, axis=0), np.median(codes, axis=0)
     if not isinstance(model, VariationalAutoencoder):
         raise ValueError(
-            f"x is needed, whose codes say which values there are: the code of a {type(model).__name__} has no distribution"
+            f"x is needed, whose codes say which values there are: a code of {type(model).__name__} has no distribution"
         )
     prior = np.array([NormalDist().inv_cdf(level) for level in levels.tolist()])
     return np.repeat(prior[:, None], model.n_latent, axis=1), np.zeros(model.n_latent)
