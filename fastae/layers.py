@@ -426,14 +426,14 @@ def _aligned(size: int, dtype: np.dtype[Any]) -> Array:
     return memory[start : start + size]
 
 
-def generator(seed: Any) -> np.random.Generator:
+def generator(seed: Any, argument: str = "seed") -> np.random.Generator:
     """A generator of its own for an int or None; a Generator is used as it is."""
     try:
         if isinstance(seed, (bool, np.bool_)):
             raise TypeError
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"seed takes an integer >= 0, a numpy.random.Generator or None; got {seed!r}") from error
+        raise ValueError(f"{argument} takes an integer >= 0, a numpy.random.Generator or None; got {seed!r}") from error
 
 
 def _fitting(own: Array, value: Any, name: str) -> Array:

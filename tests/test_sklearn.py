@@ -248,6 +248,34 @@ def test_frames_in_and_out(digits, estimator, library):
         estimator.transform(table.rename(columns={"pixel 0": "p"}) if library == "pandas" else table.rename({"pixel 0": "p"}))
 
 
+@pytest.mark.parametrize("library", ["numpy", "torch", "polars", "pyarrow"])
+def test_float32_of_other_libraries_stays_float32(digits, library):
+    pytest.importorskip(library)
+    x = digits[0][:, :8].astype("float32")
+    columns = {f"pixel {number}": column.copy() for number, column in enumerate(x.T)}
+    given = {
+        "numpy": lambda: x.astype(">f4"),
+        "torch": lambda: sys.modules["torch"].from_numpy(x),
+        "polars": lambda: sys.modules["polars"].DataFrame(columns),
+        "pyarrow": lambda: sys.modules["pyarrow"].table(columns),
+    }[library]()
+    encoder = AutoencoderTransformer(2, max_iter=2, random_state=0).fit(given)
+    assert encoder.model_.dtype == np.float32
+    codes = AutoencoderTransformer(2, max_iter=2, random_state=0).fit_transform(x)
+    np.testing.assert_array_equal(encoder.transform(given), codes, strict=True)
+
+
+@each()
+def test_masked_elements_are_refused(digits, estimator):
+    """What lies under a mask is no number to learn from."""
+    x = np.ma.masked_equal(digits[0], 0)
+    with pytest.raises(ValueError, match="X has masked elements; fill them first"):
+        estimator.fit(x)
+    estimator.fit(np.ma.array(digits[0]))
+    with pytest.raises(ValueError, match="X has masked elements; fill them first"):
+        getattr(estimator, "transform", getattr(estimator, "predict", None))(x)
+
+
 def test_missing_values_of_a_frame_are_filled():
     pandas = pytest.importorskip("pandas")
     a = np.random.default_rng(0).normal(size=300)
@@ -352,7 +380,7 @@ def test_callbacks_judge_each_epoch_and_may_end_the_fit(digits):
         (AutoencoderTransformer(learning_rate=-1), ValueError, "learning_rate takes a finite number >= 0, got -1"),
         (AutoencoderTransformer(batch_size=0), ValueError, "batch_size takes a positive integer, got 0"),
         (AutoencoderTransformer(max_iter=0), ValueError, "max_iter takes a positive integer, got 0"),
-        (AutoencoderTransformer(random_state="0"), ValueError, "seed takes an integer"),
+        (AutoencoderTransformer(random_state="0"), ValueError, "random_state takes an integer"),
         (AutoencoderTransformer(n_threads=0), ValueError, "n_threads takes"),
         (VAETransformer(decoder="poisson"), ValueError, "decoder takes one of 'bernoulli'"),
         (VAETransformer(beta=-1), ValueError, "beta takes"),
@@ -384,7 +412,7 @@ def test_wrong_rows(digits):
         given.fit(x, sample_weight=np.ones(3))
     with pytest.raises(ValueError, match="of at least 0, got -1"):
         given.fit(x, sample_weight=-np.ones(400))
-    with pytest.raises(ValueError, match="noisy takes the shape of clean"):
+    with pytest.raises(ValueError, match=r"y takes the clean rows of X, of shape \(400, 64\); got \(400, 3\)"):
         DenoisingTransformer(noise=None).fit(x, x[:, :3])
     for estimator in (AnomalyDetector(), DenoisingTransformer(), AutoencoderImputer()):
         with pytest.raises(ValueError, match="minimum of 2 is required"):

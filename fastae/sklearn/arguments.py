@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import numbers
 from collections.abc import Sequence
 from typing import Any
@@ -15,14 +16,32 @@ from ..layers import generator
 
 def table(estimator: Any, X: Any, **how: Any) -> Any:
     """X as an array (rows, columns), or CSR where that is accepted: float32 as it is, all else as float64."""
-    return validate_data(estimator, X, dtype=[np.float64, np.float32], **how)
+    return validate_data(estimator, unmasked(X, "X"), dtype=dtypes(X), **how)
+
+
+def unmasked(X: Any, argument: str) -> Any:
+    """X itself; scikit-learn would take what lies under a mask."""
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        raise ValueError(
+            f"{argument} has masked elements; fill them first, as with {argument}.filled(0), or with NaN for AutoencoderImputer"
+        )
+    return X
+
+
+def dtypes(X: Any) -> Any:
+    """What scikit-learn is to make of X; of float32 in tensors, in polars' and in Arrow's frames it does not know by itself."""
+    if hasattr(X, "__array__"):
+        with contextlib.suppress(Exception):  # what NumPy cannot read, or slice, is scikit-learn's to refuse
+            if np.asarray(X[:1]).dtype.type is np.float32:  # of either byte order
+                return np.float32
+    return [np.float64, np.float32]
 
 
 def seeded(random_state: Any) -> np.random.Generator:
     """For an integer, a Generator, None, or a RandomState, of which a number is drawn; never NumPy's global state."""
     if isinstance(random_state, np.random.RandomState):
         random_state = random_state.randint(2**31 - 1)
-    return generator(random_state)
+    return generator(random_state, "random_state")
 
 
 def widths(hidden: int | Sequence[int]) -> list[int]:

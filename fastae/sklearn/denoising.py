@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._check import Array
 from ..denoising import Denoiser
-from .arguments import seeded, table, widths
+from .arguments import dtypes, seeded, table, unmasked, widths
 from .progress import Watched, told, watched
 
 
@@ -90,7 +89,10 @@ class DenoisingTransformer(OneToOneFeatureMixin, TransformerMixin, Watched, Base
             if self.noise is None:
                 if y is None:
                     raise ValueError("y takes the clean rows of X where noise is None, got None")
-                denoiser.fit(X, check_array(y, dtype=[np.float64, np.float32], input_name="y"))
+                y = check_array(unmasked(y, "y"), dtype=dtypes(y), input_name="y")
+                if y.shape != X.shape:
+                    raise ValueError(f"y takes the clean rows of X, of shape {X.shape}; got {y.shape}")
+                denoiser.fit(X, y)
             else:
                 denoiser.fit_clean(X, self.level, self.noise)
             self.denoiser_ = denoiser

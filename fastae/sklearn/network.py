@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any, Self
 
-import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
@@ -16,7 +15,7 @@ from .._check import Array
 from ..autoencoder import Autoencoder
 from ..optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from ..trainer import Trainer
-from .arguments import seeded, table, widths
+from .arguments import dtypes, seeded, table, unmasked, widths
 from .progress import Watched, told
 
 _OPTIMIZERS = {kind.kind: kind for kind in (Adam, AdamW, RMSprop, SGD)}
@@ -94,7 +93,7 @@ class Network(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Watched, BaseEs
     def inverse_transform(self, X: Any) -> Array:
         """Rows from codes: (rows, n_components) -> (rows, features)."""
         check_is_fitted(self, "model_")
-        X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+        X = check_array(unmasked(X, "X"), dtype=dtypes(X), input_name="X")
         rows: Array = self.model_.decode(_check.samples(X, "X", self.model_.n_latent), n_threads=self.n_threads)
         return rows
 
