@@ -211,6 +211,14 @@ def test_bad_arguments(make, error, words):
         make()
 
 
+@pytest.mark.parametrize(("every", "error"), [(1.5, TypeError), (None, TypeError), (-1, ValueError)])
+def test_every_is_looked_at_before_a_fit(every, error):
+    trainer = trainer_of("numpy")
+    with pytest.raises(error, match="every of Diary takes an integer >= 0, got"):
+        trainer.fit(X, callbacks=Diary(every))
+    assert trainer.steps == 0
+
+
 def test_callbacks_within_a_run_and_between_runs(backend, rng):
     """Each is told of every row once; those between runs see the steps that were taken."""
     x = rng.random((16_000, 6), "float32")

@@ -27,6 +27,7 @@ def watching(callbacks: Any, progress: bool, patience: Any) -> list[Callback]:
     for callback in watch:
         if not isinstance(callback, Callback):
             raise TypeError(f"callbacks takes objects of fastae.callbacks.Callback, got {callback!r}")
+        _check.count(callback.every, f"every of {type(callback).__name__}")
     if patience is not None:
         watch.append(EarlyStopping(_check.positive_integer(patience, "early_stopping")))
     if any(isinstance(a, WeightAverage) and a.assign for a in watch) and any(
