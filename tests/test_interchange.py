@@ -470,14 +470,15 @@ def saved(tmp_path, monkeypatch):
 
 def test_export_commands(saved, tmp_path, capsys):
     pytest.importorskip("onnx")
-    for words, write in (
-        (["net.c"], lambda path: fastae.export_c(saved, path, "net")),
-        (["net.c", "--name", "digits"], lambda path: fastae.export_c(saved, path, "digits")),
-        (["net.onnx"], lambda path: fastae.export_onnx(saved, path)),
-        (["net.onnx", "--part", "encode"], lambda path: fastae.export_onnx(saved, path, "encode")),
+    for words, write, way in (
+        (["net.c"], lambda path: fastae.export_c(saved, path, "net"), "3 features to 2 to 3"),
+        (["net.c", "--name", "digits"], lambda path: fastae.export_c(saved, path, "digits"), "3 features to 2 to 3"),
+        (["net.onnx"], lambda path: fastae.export_onnx(saved, path), "3 features to 2 to 3"),
+        (["net.onnx", "--part", "encode"], lambda path: fastae.export_onnx(saved, path, "encode"), "3 features to 2"),
+        (["net.onnx", "--part", "decode"], lambda path: fastae.export_onnx(saved, path, "decode"), "2 features to 3"),
     ):
         assert cli.main(["export", "m.safetensors", *words]) == 0
-        assert capsys.readouterr().out == f"wrote {words[0]}: 3 features to 2 to 3, float32\n"
+        assert capsys.readouterr().out == f"wrote {words[0]}: {way}, float32\n"
         write("expected.file")
         assert (tmp_path / words[0]).read_bytes() == (tmp_path / "expected.file").read_bytes()
 
@@ -496,6 +497,14 @@ def test_wrong_export_commands(saved, tmp_path, capsys, words, says):
     assert cli.main(["export", "m.safetensors", *words]) == 2
     assert says in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_export_does_not_write_over_its_model(saved, tmp_path, capsys):
+    saved.save("m.onnx")
+    before = (tmp_path / "m.onnx").read_bytes()
+    assert cli.main(["export", "m.onnx", "./m.onnx"]) == 2
+    assert "m.onnx would be written over m.onnx, which is read; name another file" in capsys.readouterr().err
+    assert (tmp_path / "m.onnx").read_bytes() == before
 
 
 def test_export_of_no_model(tmp_path, monkeypatch, capsys):

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from . import arguments
+
 
 def add(commands: Any) -> None:
     command = commands.add_parser("export", help="write a model as an ONNX file or as C source")
@@ -31,9 +33,15 @@ def export(options: argparse.Namespace) -> None:
     for argument, ending in (("part", ".onnx"), ("name", ".c")):
         if suffix != ending and getattr(options, argument) is not None:
             raise ValueError(f"--{argument} counts with {ending} only")
-    model = load(options.model)
+    arguments.outputs([(options.output, ())], [options.model])
+    model, part = load(options.model), options.part or "reconstruct"
     if suffix == ".onnx":
-        export_onnx(model, options.output, options.part or "reconstruct")
+        export_onnx(model, options.output, part)
     else:
         export_c(model, options.output, options.name)
-    print(f"wrote {options.output}: {model.n_in} features to {model.n_latent} to {model.n_out}, {model.dtype}")
+    way = {
+        "reconstruct": f"{model.n_in} features to {model.n_latent} to {model.n_out}",
+        "encode": f"{model.n_in} features to {model.n_latent}",
+        "decode": f"{model.n_latent} features to {model.n_out}",
+    }
+    print(f"wrote {options.output}: {way[part]}, {model.dtype}")
