@@ -100,16 +100,18 @@ def samples(value: Any, argument: str, width: int) -> Array:
             return value
     if hasattr(value, "tocsr"):
         raise TypeError(f"{argument} takes an array here, got a sparse matrix; give {argument}.toarray()")
-    x = array(value, f"{argument} takes an array of shape (samples, {width}) of float32, float64 or uint8")
+    takes = f"{argument} takes an array of shape (samples, {width}) of float32, float64 or uint8"
+    x = array(value, takes)
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         raise ValueError(
             f"{argument} has masked elements; fill them first, as with {argument}.filled(0), "
             "or with NaN for a MaskedAutoencoder"
         )
     if x.dtype.type not in (*FLOATS, np.uint8):
+        if x.ndim == 0 and not hasattr(value, "dtype"):  # a path, None, a dictionary, a generator
+            raise TypeError(f"{takes}, got {type(value).__name__}")
         raise TypeError(
-            f"{argument} takes float32, float64 or uint8 (0 to 255, scaled to 0 to 1), got {x.dtype}; "
-            f"convert it with {argument}.astype('float32')"
+            f"{argument} takes float32, float64 or uint8 (0 to 255, scaled to 0 to 1), got {x.dtype}; {remedy(value, argument)}"
         )
     if x.ndim != 2 or x.shape[1] != width:
         hint = ""
@@ -123,6 +125,23 @@ def samples(value: Any, argument: str, width: int) -> Array:
     if not (x.dtype.isnative and x.flags.aligned):
         x = x.astype(x.dtype.newbyteorder("="))
     return np.asarray(x)  # of numpy.matrix, which is never of one dimension, what others index
+
+
+def _numeric(dtype: Any) -> bool:
+    """Of a column of pandas or polars."""
+    return getattr(dtype, "kind", "") in tuple("biuf") or str(dtype) == "Boolean" or getattr(dtype, "is_numeric", bool)()
+
+
+def remedy(value: Any, argument: str) -> str:
+    """What makes float32 of a value, in the words of its library; or the columns of a data frame of which nothing does."""
+    named = zip(value.columns, value.dtypes, strict=True) if hasattr(value, "columns") and hasattr(value, "dtypes") else ()
+    text = [str(name) for name, dtype in named if not _numeric(dtype)]
+    if text:
+        return f"no numbers are in {', '.join(text[:3])}{', ...' if text[3:] else ''}"
+    whose = f"{argument}." if argument.isidentifier() else ""
+    calls = {"torch": "float()", "polars": "cast(polars.Float32)", "builtins": f"numpy.asarray({argument}, 'float32')"}
+    call = calls.get(type(value).__module__.partition(".")[0], "astype('float32')")
+    return f"convert it with {call if call.startswith('numpy') else whose + call}"
 
 
 def matrix(value: Any, argument: str, width: int) -> Any:

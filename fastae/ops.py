@@ -17,6 +17,8 @@ __all__ = ["linear", "linear_grad_input", "linear_grad_weight", "matmul"]
 
 
 def _operand(value: Any, argument: str, dtype: np.dtype[Any] | None = None, ndim: int = 2) -> Array:
+    if hasattr(value, "tocsr"):
+        raise TypeError(f"{argument} takes an array, got a sparse matrix; give {argument}.toarray()")
     a = np.asarray(_check.array(value, f"{argument} takes an array of {ndim} dimensions"))
     kind = a.dtype.type  # of either byte order
     if kind not in _check.FLOATS or (dtype is not None and kind is not dtype.type):

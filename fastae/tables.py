@@ -25,6 +25,8 @@ def rows(value: Any, argument: str, least: int = 1, missing: bool = False) -> Ar
         shape = value.shape if hasattr(value, "shape") else np.shape(value)
     except ValueError as error:
         raise ValueError(f"{argument} takes a table of shape (rows, columns): {error}") from error
+    if shape == () and not hasattr(value, "dtype"):  # a path, None, a generator
+        raise ValueError(f"{argument} takes a table of shape (rows, columns), got {type(value).__name__}")
     if len(shape) != 2 or 0 in shape:
         raise ValueError(f"{argument} takes a table of shape (rows, columns), at least one of each; got shape {shape}")
     x = _check.samples(value, argument, shape[1])

@@ -5,6 +5,7 @@ import pytest
 
 import fastae
 from fastae import _check
+from fastae.anomaly import AnomalyDetector
 
 
 @pytest.fixture
@@ -125,8 +126,12 @@ def test_pandas_shares_memory(model, x):
     assert np.shares_memory(taken(pandas.DataFrame(x, copy=False), model), x)
     frame = pandas.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2]})
     np.testing.assert_array_equal(taken(frame, model), x)
-    with pytest.raises(TypeError, match=r"got object; convert it with x\.astype"):
-        model.encode(frame.assign(c="text"))
+    with pytest.raises(TypeError, match=r"got object; no numbers are in b, c$"):
+        model.encode(frame.assign(c="text", b=pandas.Timestamp(0)))
+    with pytest.raises(TypeError, match=r"got int64; convert it with x\.astype\('float32'\)"):
+        model.encode(frame.astype(int))
+    with pytest.raises(TypeError, match=r"got object; convert it"):
+        model.encode(pandas.Series(["text"]))
     with pytest.raises(ValueError, match=r"\(samples, 3\), got \(20, 4\)"):
         model.encode(frame.assign(d=0.0))
 
@@ -136,6 +141,33 @@ def test_polars_shares_memory(model, x):
     frame = polars.DataFrame(np.asfortranarray(x))  # whose columns lie one after another
     assert np.shares_memory(taken(frame, model), frame.to_numpy())
     np.testing.assert_array_equal(taken(polars.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2]}), model), x)
+
+
+def test_polars_without_float(model, x):
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"a": [1, 2], "b": [3, 4], "c": [True, False]})
+    with pytest.raises(TypeError, match=r"convert it with x\.cast\(polars\.Float32\)"):
+        model.encode(frame)
+    with pytest.raises(TypeError, match=r"no numbers are in b$"):
+        model.encode(frame.with_columns(b=polars.lit("text")))
+
+
+@pytest.mark.parametrize("value", ["table.csv", None, {"x": 1}, 3, iter([])])
+def test_what_is_no_array_is_named(model, value):
+    with pytest.raises(TypeError, match=rf"^x takes an array of shape \(samples, 3\) .*, got {type(value).__name__}$"):
+        model.encode(value)
+    with pytest.raises(ValueError, match=rf"^x takes a table of shape \(rows, columns\), got {type(value).__name__}$"):
+        AnomalyDetector().fit(value)
+
+
+def test_the_remedy_is_of_the_values_own_library(model):
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"got int32; convert it with x\.float\(\)$"):
+        model.encode(torch.ones(2, 3, dtype=torch.int32))
+    with pytest.raises(TypeError, match=r"got int64; convert it with numpy\.asarray\(x, 'float32'\)$"):
+        model.encode([[1, 2, 3]])
+    with pytest.raises(TypeError, match=r"^batch 0 of x takes .*; convert it with astype\('float32'\)$"):
+        fastae.Trainer(model, fastae.SGD(0.1)).fit(iter([np.ones((2, 3), int)]), epochs=1)
 
 
 def test_arrow(model, x):

@@ -335,6 +335,12 @@ def test_a_wrong_out_is_refused(out, got):
         ops.linear_grad_weight(np.ones((2, 6)), np.ones((2, 3)), out=(out, np.zeros(6)))
 
 
+def test_sparse_operands_are_refused():
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(TypeError, match=r"^b takes an array, got a sparse matrix; give b\.toarray\(\)$"):
+        ops.matmul(np.ones((2, 3)), sparse.csr_array(np.ones((3, 2))))
+
+
 def test_other_wrong_arguments_are_refused():
     a = np.ones((2, 2))
     with pytest.raises(ValueError, match="out is needed with beta = 1"):
