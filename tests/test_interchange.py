@@ -174,6 +174,27 @@ def test_from_a_state_dict(torch, nn):
     assert not model.encoder[0].has_bias
 
 
+def test_from_the_state_of_linear_layers_alone(nn):
+    """As from_torch takes the modules, so it takes their states: names are weight and bias, with nothing before."""
+    net = nn.Linear(3, 2)
+    (layer,) = fastae.from_torch(net.state_dict(), activations=["relu"])
+    np.testing.assert_array_equal(layer.weight, net.weight.detach())
+    halves = nn.Module()
+    halves.encoder, halves.decoder = nn.Sequential(nn.Linear(3, 2), nn.ReLU()), nn.Linear(2, 3)
+    model = fastae.from_torch(halves.state_dict(), activations=["relu", "identity"])
+    np.testing.assert_array_equal(model.decoder[0].bias, halves.decoder.bias.detach())
+
+
+@pytest.mark.parametrize("register", ["register_forward_hook", "register_forward_pre_hook"])
+def test_modules_with_hooks_are_refused(nn, register):
+    """They may compute anything; weight_norm's hook of old makes the weight anew."""
+    for part, name in (((0,), "0, a Linear"), ((1,), "1, a ReLU"), ((), "encoder, a Sequential")):
+        net = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+        getattr(net[part[0]] if part else net, register)(lambda module, *others: None)
+        with pytest.raises(ValueError, match=f"^{name}, has hooks, which stay in PyTorch; remove them first"):
+            fastae.from_torch(net)
+
+
 def own_forward(nn):
     class Twice(nn.Linear):
         def forward(self, x):
@@ -250,6 +271,8 @@ def test_what_is_no_plain_network_does_not_come_back(torch, name, says):
         ({"0.weight": np.eye(2)}, "relu", ValueError, "activations takes"),
         ({"0.weight": np.eye(2)}, ["cube"], ValueError, "activation takes one of"),
         ({"0.weight": np.zeros((2, 1, 3, 3))}, ["relu"], ValueError, r"0\.weight takes the matrix.*got \(2, 1, 3, 3\)"),
+        ({"bias": np.zeros(2)}, ["relu"], ValueError, "^weight takes the matrix.*got none"),
+        ({0: np.eye(2)}, ["relu"], ValueError, "takes names as '0.weight' or 'encoder.0.bias', got 0"),
         ({"0.bias": np.zeros(2)}, ["relu"], ValueError, r"0\.weight takes the matrix.*got none"),
         ({"0.weight": np.eye(2), "0.bias": np.zeros(3)}, ["relu"], ValueError, r"bias takes numbers of shape \(2,\)"),
         ({"0.weight": np.eye(2), "1.running_mean": np.zeros(2)}, ["relu"], ValueError, "got '1.running_mean'"),

@@ -17,7 +17,7 @@ from ..layers import Linear
 from ..layers import Sequential as Layers
 from .parts import Part, take_apart
 
-_STATE_NAME = re.compile(r"(?:(encoder|decoder)\.)?(\d+(?:\.\d+)*)\.(weight|bias)")
+_STATE_NAME = re.compile(r"(?:(encoder|decoder)\.)?((?:\d+\.)*)(weight|bias)")
 
 _CLASSES: dict[str, tuple[str, dict[str, Any]]] = {  # in torch.nn, with the arguments by which they are fastae's
     "relu": ("ReLU", {}),
@@ -162,6 +162,7 @@ def _from_modules(encoder: Any, decoder: Any) -> dict[str, list[Linear]]:
                 f"{half or 'encoder'} takes a torch.nn.Sequential, a torch.nn.Linear or a state dict, got "
                 f"{type(module).__name__}{hint}"
             )
+        _unhooked(module, half or "encoder")
     if decoder is None and list(encoder._modules) == ["encoder", "decoder"]:
         given = encoder._modules
     return {half: list(_linears(module, half, nn)) for half, module in given.items()}
@@ -192,11 +193,18 @@ def _linears(module: Any, half: str, nn: Any) -> Iterator[Linear]:
 
 def _flat(module: Any, name: str, nn: Any) -> Iterator[tuple[str, Any]]:
     """Modules with their names, those of nested Sequentials one after another."""
+    _unhooked(module, name)
     if not _is_a(module, nn.Sequential):
         yield name, module
         return
     for child, inner in module._modules.items():  # named_children would give one that comes twice once
         yield from _flat(inner, f"{name}.{child}".lstrip("."), nn)
+
+
+def _unhooked(module: Any, name: str) -> None:
+    """Hooks may change what a module gives, or its weights, as those of ``torch.nn.utils.weight_norm`` do."""
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise ValueError(f"{name or 'encoder'}, a {type(module).__name__}, has hooks, which stay in PyTorch; remove them first")
 
 
 def _activation(module: Any, name: str, nn: Any) -> str:
@@ -241,10 +249,10 @@ def _from_state(state: Mapping[str, Any], activations: Sequence[str] | None) -> 
         raise TypeError("activations is needed with a state dict: the name of one for each linear layer")
     found: dict[str, dict[tuple[int, ...], dict[str, Array]]] = {}
     for name, value in state.items():
-        if not (match := _STATE_NAME.fullmatch(name)):
+        if not isinstance(name, str) or not (match := _STATE_NAME.fullmatch(name)):
             raise ValueError(f"a state dict takes names as '0.weight' or 'encoder.0.bias', got {name!r}")
         half, numbers, kind = match.groups(default="")
-        place = tuple(map(int, numbers.split(".")))
+        place = tuple(map(int, numbers.split(".")[:-1]))  # none, of a Linear that is not in a Sequential
         found.setdefault(half, {}).setdefault(place, {})[kind] = _array(value, name)
     halves = [half for half in ("", "encoder", "decoder") if half in found]
     if halves not in ([""], ["encoder", "decoder"]):
@@ -257,9 +265,9 @@ def _from_state(state: Mapping[str, Any], activations: Sequence[str] | None) -> 
     for half in halves:
         networks[half] = []
         for place, arrays in sorted(found[half].items()):
-            name, weight = ".".join([half, *map(str, place)]).lstrip("."), arrays.get("weight")
+            name, weight = ".".join([half, *map(str, place), "weight"]).lstrip("."), arrays.get("weight")
             if weight is None or weight.ndim != 2:
                 got = "none" if weight is None else weight.shape
-                raise ValueError(f"{name}.weight takes the matrix (outputs, inputs) of a linear layer, got {got}")
+                raise ValueError(f"{name} takes the matrix (outputs, inputs) of a linear layer, got {got}")
             networks[half].append(_layer(weight, arrays.get("bias"), next(left)))
     return networks
