@@ -114,11 +114,11 @@ def samples(value: Any, argument: str, width: int) -> Array:
             f"{argument} takes float32, float64 or uint8 (0 to 255, scaled to 0 to 1), got {x.dtype}; {remedy(value, argument)}"
         )
     if x.ndim != 2 or x.shape[1] != width:
-        hint = ""
+        hint, it = "", argument if argument.isidentifier() else "it"
         if x.ndim == 1 and x.shape == (width,):
-            hint = f"; for one sample give {argument}.reshape(1, -1)"
+            hint = f"; for one sample give {it}.reshape(1, -1)"
         elif x.ndim > 2 and math.prod(x.shape[1:]) == width:
-            hint = f"; flatten the samples with {argument}.reshape(len({argument}), -1)"
+            hint = f"; flatten the samples with {it}.reshape(len({it}), -1)"
         raise ValueError(f"{argument} takes an array of shape (samples, {width}), got {x.shape}{hint}")
     if len(x) == 0:
         raise ValueError(f"{argument} is empty, of shape {x.shape}; at least one sample is needed")

@@ -142,11 +142,11 @@ class Door:
         names = f"batch {number} of x", f"the target of batch {number} of x"
         x, target = given, None
         if isinstance(given, tuple) or (
-            isinstance(given, list) and all(len(getattr(part, "shape", ())) == 2 for part in given)
-        ):
-            if len(given) != 2:
+            isinstance(given, list) and any(len(getattr(part, "shape", ())) > 1 for part in given)
+        ):  # PyTorch's DataLoader gives lists, of one or more
+            if len(given) not in (1, 2):
                 raise ValueError(f"{names[0]} takes an array or a pair (x, target), got {len(given)} of them")
-            x, target = given
+            x, target = (*given, None)[:2]
         data = Data(*self.pair(x, target, names))
         self.look(data.x, data.target, names)  # now, since a step may have rows of two
         return data

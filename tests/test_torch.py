@@ -174,3 +174,21 @@ def test_state_dict_goes_to_pytorch_and_back(rng):
     x = rng.random((5, 6), "float32")
     expected = forward(twin, model, torch.from_numpy(x))
     assert_close(model.reconstruct(x), expected, 1e-6)
+
+
+def test_a_data_loader_gives_batches(rng):
+    """Lists, of samples alone or with targets; labels are not targets, and images are to be flattened."""
+    loader, tensors = torch.utils.data.DataLoader, torch.utils.data.TensorDataset
+    x, target = (torch.from_numpy(rng.random((50, 6), "float32")) for _ in range(2))
+    trainers = [Trainer(Autoencoder([6, 3], seed=0), SGD(0.1), batch_size=8, seed=0) for _ in range(4)]
+    for given, whole, own in ((tensors(x), (x,), trainers[:2]), (tensors(x, target), (x, target), trainers[2:])):
+        own[0].fit(loader(given, 9), epochs=2)
+        own[1].fit(*whole, epochs=2, shuffle=False)
+        np.testing.assert_array_equal(own[0].model.parameters, own[1].model.parameters)
+    for given, says in (
+        (tensors(x, torch.zeros(50)), r"^the target of batch 0 of x takes .*got \(9,\)"),
+        (tensors(x.reshape(-1, 2, 3)), r"^batch 0 of x takes .*; flatten the samples with it\.reshape\(len\(it\), -1\)"),
+        (tensors(x, x, x), "got 3 of them"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            trainers[0].fit(loader(given, 9), epochs=1)
