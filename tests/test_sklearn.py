@@ -430,3 +430,9 @@ def test_without_scikit_learn_it_says_what_to_install():
     code = "import sys; sys.modules['sklearn'] = None; import fastae.sklearn"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert "pip install 'fastae[sklearn]'" in done.stderr
+
+
+def test_clean_rows_that_are_not_learnt_from_are_told_of(rng):
+    x = rng.standard_normal((20, 5))
+    with pytest.warns(UserWarning, match="y is ignored.*noise=None"):
+        DenoisingTransformer(epochs=1, hidden_layer_sizes=(4,)).fit(x, x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,6 +86,8 @@ class DenoisingTransformer(OneToOneFeatureMixin, TransformerMixin, Watched, Base
         hidden = widths(self.hidden_layer_sizes)
         denoiser = Denoiser(hidden, epochs=self.epochs, seed=seeded(self.random_state), n_threads=self.n_threads)
         X = table(self, X, ensure_min_samples=2)
+        if self.noise is not None and X.shape[1] > 1 and getattr(y, "shape", None) == X.shape:
+            warnings.warn(f"y is ignored: noise={self.noise!r} is drawn; to learn from pairs, take noise=None", stacklevel=2)
         with told(self, X, y):
             if self.noise is None:
                 if y is None:
