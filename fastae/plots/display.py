@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 
@@ -14,7 +15,7 @@ def matplotlib() -> Any:
     return matplotlib
 
 
-class Display:
+class Display(ABC):
     """Numbers that can be drawn.
 
     Attributes
@@ -28,18 +29,18 @@ class Display:
     figure_: Any
 
     @property
+    @abstractmethod
     def caption(self) -> str:
         """What there is to see, in a sentence or two, with its numbers."""
-        raise NotImplementedError
 
     @property
     def size(self) -> tuple[float, float]:
         """Inches, width and height, that suit a figure of its own."""
         return 6.4, 4.4
 
+    @abstractmethod
     def plot(self, ax: Any = None) -> Self:
         """Draw, on axes of one's own or on those of a new figure of pyplot."""
-        raise NotImplementedError
 
     def _begin(self, ax: Any) -> Any:
         """The axes to draw on: those given, or those of a new figure of pyplot."""
