@@ -129,7 +129,7 @@ class AnomalyDetector(Learner[DenoisingAutoencoder]):
         y
             Ignored: there for scikit-learn's pipelines.
         progress : bool
-            Show a progress bar on stderr, if that is a terminal.
+            Show a progress bar on stderr, if that is a terminal or a notebook.
         callbacks : list of Callback
             See :mod:`fastae.callbacks`.
 

@@ -92,7 +92,7 @@ class Imputer(Learner[MaskedAutoencoder]):
         y
             Ignored: there for scikit-learn's pipelines.
         progress : bool
-            Show a progress bar on stderr, if that is a terminal.
+            Show a progress bar on stderr, if that is a terminal or a notebook.
         callbacks : list of Callback
             See :mod:`fastae.callbacks`.
 

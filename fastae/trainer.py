@@ -312,7 +312,7 @@ class Trainer(Loop):
         shuffle : bool
             A new order of samples in each epoch, from the seed and the number of the epoch.
         progress : bool
-            Show a progress bar with loss and samples/s on stderr, if that is a terminal.
+            Show a progress bar with loss and samples/s on stderr, if that is a terminal or a notebook.
         validation_fraction : float
             In place of validation_data: this part of the samples, drawn by the seed, is held back; the same in every fit.
         callbacks : list of Callback

@@ -309,6 +309,23 @@ def test_all_in_one_pipeline(digits):
     assert set(make_pipeline(*map(clone, steps)).fit(x).predict(x)) == {-1, 1}
 
 
+@each()
+def test_verbose_shows_a_bar(digits, estimator, monkeypatch, capsys):
+    x = digits[0][:50]
+    quiet = clone(estimator).fit(x)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)  # as in a notebook, whose stderr is no terminal
+    loud = clone(estimator).set_params(verbose=2).fit(x)
+    shown = capsys.readouterr().err
+    assert "samples/s, loss " in shown or "sample/s, loss " in shown
+    assert shown.count("\n") < 3
+    assert quiet.get_params() | {"verbose": 2} == loud.get_params()
+    with pytest.raises(ValueError, match="verbose takes an integer >= 0, got -1"):
+        clone(estimator).set_params(verbose=-1).fit(x)
+    with pytest.raises(TypeError, match="verbose takes an integer >= 0, got 'yes'"):
+        clone(estimator).set_params(verbose="yes").fit(x)
+
+
 def callbacks():
     return pytest.importorskip("sklearn.callback", reason="callbacks need scikit-learn 1.9")
 

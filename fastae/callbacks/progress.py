@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ProgressBar(Callback):
-    """A bar of samples, samples/s and loss on stderr, if that is a terminal: ``fit(..., progress=True)``."""
+    """A bar of samples, samples/s and loss on stderr, if that is a terminal or a notebook: ``fit(..., progress=True)``."""
 
     within = True
 
@@ -21,7 +21,7 @@ class ProgressBar(Callback):
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Show the bar; even one that tqdm disables would start a thread."""
-        if sys.stderr and sys.stderr.isatty():
+        if sys.stderr and (sys.stderr.isatty() or "ipykernel" in sys.modules):
             from tqdm import tqdm
 
             self._bar = tqdm(total=trainer.samples_to_go, unit=" samples", unit_scale=True, leave=True)

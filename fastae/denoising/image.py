@@ -101,7 +101,7 @@ class ImageDenoiser:
         samples : int
             Patches to learn from, drawn anew with new noise: some hundred thousand give an idea, some million do well.
         progress : bool
-            Show a progress bar on stderr, if that is a terminal.
+            Show a progress bar on stderr, if that is a terminal or a notebook.
 
         Returns
         -------

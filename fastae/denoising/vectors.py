@@ -92,7 +92,7 @@ class Denoiser(Learner[Autoencoder]):
         noisy, clean : arrays (samples, features) of float32, float64 or uint8 (taken as 0 to 1)
             Finite in float32, at least two rows each.
         progress : bool
-            Show a progress bar on stderr, if that is a terminal.
+            Show a progress bar on stderr, if that is a terminal or a notebook.
 
         Returns
         -------

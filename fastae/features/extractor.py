@@ -108,7 +108,7 @@ class FeatureExtractor(Learner[DenoisingAutoencoder]):
         y
             Ignored: there for scikit-learn's pipelines.
         progress : bool
-            Show a progress bar on stderr, if that is a terminal.
+            Show a progress bar on stderr, if that is a terminal or a notebook.
 
         Returns
         -------

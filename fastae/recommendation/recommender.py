@@ -72,7 +72,7 @@ class Recommender:
         ratings : CSR (users, items) of real numbers, or Ratings
             What is stored was rated. Memory besides the model's is linear in the number of ratings.
         progress : bool
-            Show a progress bar on stderr, if that is a terminal.
+            Show a progress bar on stderr, if that is a terminal or a notebook.
 
         Returns
         -------

@@ -50,3 +50,8 @@ def widths(hidden: int | Sequence[int]) -> list[int]:
     if not isinstance(given, (list, tuple, np.ndarray)):
         raise TypeError(f"hidden_layer_sizes takes an integer or a sequence of them, got {hidden!r}")
     return [_check.positive_integer(width, "hidden_layer_sizes") for width in given]
+
+
+def shown(verbose: bool | int) -> bool:
+    """Whether a bar is to be shown; scikit-learn's other estimators take numbers, too."""
+    return bool(_check.count(int(verbose) if isinstance(verbose, (bool, np.bool_)) else verbose, "verbose"))

@@ -45,6 +45,8 @@ class AutoencoderTransformer(Network):
         Of weights and order.
     n_threads : int, optional
         Results do not depend on it.
+    verbose : bool
+        Show a progress bar on stderr, if that is a terminal or a notebook.
 
     Attributes
     ----------
@@ -77,6 +79,7 @@ class AutoencoderTransformer(Network):
         max_iter: int = 100,
         random_state: Any = None,
         n_threads: int | None = None,
+        verbose: bool = False,
     ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -89,6 +92,7 @@ class AutoencoderTransformer(Network):
         self.max_iter = max_iter
         self.random_state = random_state
         self.n_threads = n_threads
+        self.verbose = verbose
 
     def _network(self, sizes: list[int], **others: Any) -> Autoencoder:
         return Autoencoder(sizes, output_activation=self.output_activation, **others)

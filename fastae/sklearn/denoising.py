@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._check import Array
 from ..denoising import Denoiser
-from .arguments import dtypes, seeded, table, unmasked, widths
+from .arguments import dtypes, seeded, shown, table, unmasked, widths
 from .progress import Watched, told, watched
 
 
@@ -32,6 +32,8 @@ class DenoisingTransformer(OneToOneFeatureMixin, TransformerMixin, Watched, Base
         Of weights, order and noise.
     n_threads : int, optional
         Results do not depend on it.
+    verbose : bool
+        Show a progress bar on stderr, if that is a terminal or a notebook.
 
     Attributes
     ----------
@@ -59,6 +61,7 @@ class DenoisingTransformer(OneToOneFeatureMixin, TransformerMixin, Watched, Base
         epochs: int | None = None,
         random_state: Any = None,
         n_threads: int | None = None,
+        verbose: bool = False,
     ) -> None:
         self.level = level
         self.noise = noise
@@ -66,6 +69,7 @@ class DenoisingTransformer(OneToOneFeatureMixin, TransformerMixin, Watched, Base
         self.epochs = epochs
         self.random_state = random_state
         self.n_threads = n_threads
+        self.verbose = verbose
 
     @watched
     def fit(self, X: Any, y: Any = None) -> DenoisingTransformer:
@@ -95,9 +99,9 @@ class DenoisingTransformer(OneToOneFeatureMixin, TransformerMixin, Watched, Base
                 y = check_array(unmasked(y, "y"), dtype=dtypes(y), input_name="y")
                 if y.shape != X.shape:
                     raise ValueError(f"y takes the clean rows of X, of shape {X.shape}; got {y.shape}")
-                denoiser.fit(X, y)
+                denoiser.fit(X, y, progress=shown(self.verbose))
             else:
-                denoiser.fit_clean(X, self.level, self.noise)
+                denoiser.fit_clean(X, self.level, self.noise, progress=shown(self.verbose))
             self.denoiser_ = denoiser
         return self
 

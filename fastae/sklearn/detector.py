@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import anomaly
 from .._check import Array
-from .arguments import seeded, table
+from .arguments import seeded, shown, table
 from .progress import Watched, told, watched
 
 
@@ -28,6 +28,8 @@ class AnomalyDetector(OutlierMixin, Watched, BaseEstimator):
         Of weights, noise, order, and rows held back.
     n_threads : int, optional
         Results do not depend on it.
+    verbose : bool
+        Show a progress bar on stderr, if that is a terminal or a notebook.
 
     Attributes
     ----------
@@ -54,11 +56,13 @@ class AnomalyDetector(OutlierMixin, Watched, BaseEstimator):
         steps: int | None = None,
         random_state: Any = None,
         n_threads: int | None = None,
+        verbose: bool = False,
     ) -> None:
         self.contamination = contamination
         self.steps = steps
         self.random_state = random_state
         self.n_threads = n_threads
+        self.verbose = verbose
 
     @watched
     def fit(self, X: Any, y: Any = None) -> AnomalyDetector:
@@ -67,7 +71,7 @@ class AnomalyDetector(OutlierMixin, Watched, BaseEstimator):
         part: Any = None if isinstance(self.contamination, str) and self.contamination == "auto" else self.contamination
         detector = anomaly.AnomalyDetector(part, steps=self.steps, seed=seeded(self.random_state), n_threads=self.n_threads)
         with told(self, X, y, None) as callbacks:
-            detector.fit(X, callbacks=callbacks)
+            detector.fit(X, callbacks=callbacks, progress=shown(self.verbose))
             if part is not None:
                 detector.calibrate(X)
             self.detector_ = detector

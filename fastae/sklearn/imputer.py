@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import imputation
 from .._check import Array
-from .arguments import seeded, table
+from .arguments import seeded, shown, table
 from .progress import Watched, told, watched
 
 
@@ -24,6 +24,8 @@ class AutoencoderImputer(OneToOneFeatureMixin, TransformerMixin, Watched, BaseEs
         Of weights, masks and order.
     n_threads : int, optional
         Results do not depend on it.
+    verbose : bool
+        Show a progress bar on stderr, if that is a terminal or a notebook.
 
     Attributes
     ----------
@@ -40,10 +42,18 @@ class AutoencoderImputer(OneToOneFeatureMixin, TransformerMixin, Watched, BaseEs
     True
     """
 
-    def __init__(self, *, steps: int | None = None, random_state: Any = None, n_threads: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        steps: int | None = None,
+        random_state: Any = None,
+        n_threads: int | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.steps = steps
         self.random_state = random_state
         self.n_threads = n_threads
+        self.verbose = verbose
 
     @watched
     def fit(self, X: Any, y: Any = None) -> AutoencoderImputer:
@@ -51,7 +61,7 @@ class AutoencoderImputer(OneToOneFeatureMixin, TransformerMixin, Watched, BaseEs
         X = table(self, X, ensure_min_samples=2, ensure_all_finite="allow-nan")
         imputer = imputation.Imputer(steps=self.steps, seed=seeded(self.random_state), n_threads=self.n_threads)
         with told(self, X, y, None) as callbacks:
-            self.imputer_ = imputer.fit(X, callbacks=callbacks)
+            self.imputer_ = imputer.fit(X, callbacks=callbacks, progress=shown(self.verbose))
         return self
 
     def transform(self, X: Any) -> Array:

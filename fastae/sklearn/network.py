@@ -15,7 +15,7 @@ from .._check import Array
 from ..autoencoder import Autoencoder
 from ..optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from ..trainer import Trainer
-from .arguments import dtypes, seeded, table, unmasked, widths
+from .arguments import dtypes, seeded, shown, table, unmasked, widths
 from .progress import Watched, told
 
 _OPTIMIZERS = {kind.kind: kind for kind in (Adam, AdamW, RMSprop, SGD)}
@@ -33,6 +33,7 @@ class Network(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Watched, BaseEs
     max_iter: int
     random_state: Any
     n_threads: int | None
+    verbose: bool
     model_: Any
 
     def _network(self, sizes: list[int], **others: Any) -> Autoencoder:
@@ -66,7 +67,9 @@ class Network(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Watched, BaseEs
             sample_weight = weights(sample_weight, X)
             sample_weight = sample_weight / sample_weight.mean()  # so that a step is as long as without
         with told(self, X, y, epochs, lambda trainer: {"model_": copy.deepcopy(trainer.model)}) as callbacks:
-            history = trainer.fit(X, epochs=epochs, callbacks=callbacks, sample_weight=sample_weight)
+            history = trainer.fit(
+                X, epochs=epochs, callbacks=callbacks, sample_weight=sample_weight, progress=shown(self.verbose)
+            )
             self._trainer, self.model_ = trainer, trainer.model
             self.loss_curve_, self.n_iter_ = list(history.loss), len(history.loss)
         return self

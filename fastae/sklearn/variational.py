@@ -37,6 +37,8 @@ class VAETransformer(Network):
     random_state : int, numpy.random.Generator, RandomState or None
         Of weights, order and codes.
     n_threads : int, optional
+    verbose : bool
+        Show a progress bar on stderr, if that is a terminal or a notebook.
 
     Attributes
     ----------
@@ -69,6 +71,7 @@ class VAETransformer(Network):
         max_iter: int = 100,
         random_state: Any = None,
         n_threads: int | None = None,
+        verbose: bool = False,
     ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -82,6 +85,7 @@ class VAETransformer(Network):
         self.max_iter = max_iter
         self.random_state = random_state
         self.n_threads = n_threads
+        self.verbose = verbose
 
     def _network(self, sizes: list[int], **others: Any) -> VariationalAutoencoder:
         return VariationalAutoencoder(sizes, decoder=self.decoder, beta=self.beta, sigma=self.sigma, **others)
