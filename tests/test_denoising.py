@@ -431,7 +431,7 @@ def test_learning_turns_back_what_it_turned():
             x = rng.normal(size=(512, 4)).astype(np.float32) * np.float32([10, 1, 0.1, 0])
             yield x, x @ mixing
 
-    model = learning.learn(drawn(), [64], 60_000, "mse", 2e-3, 1.0, np.random.default_rng(0), 1, None, False)
+    model = learning.learn(drawn(), [64], 60_000, learning.Rule("mse", 2e-3, 0, 1), np.random.default_rng(0), 1, None, False)
     x, target = next(drawn())
     assert model.reconstruct(x).shape == (512, 3)
     assert np.mean((model.reconstruct(x) - target) ** 2) < 0.01 * np.mean(target**2)

@@ -23,7 +23,7 @@ KEY = "fastae.denoising.image"  # of a denoiser's settings in its file
 
 # The rule, the same for all pictures: docs/denoising.md says why.
 _HIDDEN = [384, 384, 384]
-_LOSS, _LEARNING_RATE, _SPREAD = "huber", 1e-3, 1.0
+_RULE = learning.Rule("huber", learning_rate=1e-3, weight_decay=0, spread=1)
 
 _PATCHES = 1 << 15  # in memory at a time
 _BEYOND = 0.1  # of floats to learn from, whose white is 1: as resizing overshoots
@@ -121,9 +121,7 @@ class ImageDenoiser:
         samples, progress = _check.positive_integer(samples, "samples"), _check.flag(progress, "progress")
         rng = generator(self.seed)
         drawn = training.drawn(checked, _range(sigmas), rng)
-        self._model = learning.learn(
-            drawn, _HIDDEN, samples, _LOSS, _LEARNING_RATE, _SPREAD, rng, self.n_threads, self.backend, progress
-        )
+        self._model = learning.learn(drawn, _HIDDEN, samples, _RULE, rng, self.n_threads, self.backend, progress)
         return self
 
     def denoise(self, image: Any, sigma: float | None = None) -> Array:

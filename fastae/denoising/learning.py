@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from .._check import Array
 from ..autoencoder import Autoencoder
 from ..layers import Linear
 from ..layers import Sequential as Layers
-from ..optim import Adam
+from ..optim import AdamW
 from ..schedules import OneCycle
 from ..trainer import Trainer
 
@@ -23,13 +24,20 @@ _SEEN = 32768  # samples that tell the principal components
 _LEAST = 1e-6  # standard deviation of a component, over that of the largest; less is rounding
 
 
+class Rule(NamedTuple):
+    """What images and vectors learn by differently."""
+
+    loss: str
+    learning_rate: float  # the most of its cycle
+    weight_decay: float
+    spread: float
+
+
 def learn(
     drawn: Iterable[tuple[Array, Array]],
     hidden: Sequence[int],
     samples: int,
-    loss: str,
-    learning_rate: float,
-    spread: float,
+    rule: Rule,
     rng: np.random.Generator,
     n_threads: int | None,
     backend: str | None,
@@ -38,19 +46,19 @@ def learn(
     """A network of so many samples of a stream without end, of pairs (n, n_in), (n, n_out) of float32 around 0.
 
     It is trained on the inputs' principal components, each divided by the square root of its standard deviation, times
-    ``spread``: with pixels as they are, or with components of equal spread, it learns less in several times the steps. The
-    trained first layer then has this turn in its weights.
+    the rule's ``spread``: with pixels as they are, or with components of equal spread, it learns less in several times the
+    steps. The trained first layer then has this turn in its weights.
     """
     drawn = iter(drawn)
     seen = list(_until(drawn, _SEEN))
-    basis = np.float32(spread) * _basis(np.concatenate([x for x, _ in seen]), n_threads)
+    basis = np.float32(rule.spread) * _basis(np.concatenate([x for x, _ in seen]), n_threads)
     widths = [basis.shape[1], *hidden, seen[0][1].shape[1]]
     layers = [
         Linear(n_in, n_out, _ACTIVATION if number < len(hidden) else "identity", seed=rng, backend=backend)
         for number, (n_in, n_out) in enumerate(pairwise(widths))
     ]
-    network, schedule = Layers(*layers), OneCycle(max_lr=learning_rate, cycle_momentum=False)
-    trainer = Trainer(network, Adam(), loss, _BATCH_SIZE, rng, n_threads, schedule=schedule)
+    network, schedule = Layers(*layers), OneCycle(max_lr=rule.learning_rate, cycle_momentum=False)
+    trainer = Trainer(network, AdamW(weight_decay=rule.weight_decay), rule.loss, _BATCH_SIZE, rng, n_threads, schedule=schedule)
     turned = ((ops.matmul(x, basis, n_threads=n_threads), y) for x, y in chain(seen, drawn))
     trainer.fit(turned, epochs=1, steps_per_epoch=max(samples // _BATCH_SIZE, 1), progress=progress)
     first, *others = ((layer.weight, layer.bias) for layer in network.layers)
