@@ -45,7 +45,7 @@ class AutoencoderTransformer(Network):
         Of weights and order.
     n_threads : int, optional
         Results do not depend on it.
-    verbose : bool
+    verbose : bool or int
         Show a progress bar on stderr, if that is a terminal or a notebook.
 
     Attributes
@@ -79,7 +79,7 @@ class AutoencoderTransformer(Network):
         max_iter: int = 100,
         random_state: Any = None,
         n_threads: int | None = None,
-        verbose: bool = False,
+        verbose: bool | int = False,
     ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes

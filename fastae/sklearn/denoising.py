@@ -32,7 +32,7 @@ class DenoisingTransformer(OneToOneFeatureMixin, TransformerMixin, Watched, Base
         Of weights, order and noise.
     n_threads : int, optional
         Results do not depend on it.
-    verbose : bool
+    verbose : bool or int
         Show a progress bar on stderr, if that is a terminal or a notebook.
 
     Attributes
@@ -61,7 +61,7 @@ class DenoisingTransformer(OneToOneFeatureMixin, TransformerMixin, Watched, Base
         epochs: int | None = None,
         random_state: Any = None,
         n_threads: int | None = None,
-        verbose: bool = False,
+        verbose: bool | int = False,
     ) -> None:
         self.level = level
         self.noise = noise

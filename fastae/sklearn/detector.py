@@ -28,7 +28,7 @@ class AnomalyDetector(OutlierMixin, Watched, BaseEstimator):
         Of weights, noise, order, and rows held back.
     n_threads : int, optional
         Results do not depend on it.
-    verbose : bool
+    verbose : bool or int
         Show a progress bar on stderr, if that is a terminal or a notebook.
 
     Attributes
@@ -56,7 +56,7 @@ class AnomalyDetector(OutlierMixin, Watched, BaseEstimator):
         steps: int | None = None,
         random_state: Any = None,
         n_threads: int | None = None,
-        verbose: bool = False,
+        verbose: bool | int = False,
     ) -> None:
         self.contamination = contamination
         self.steps = steps

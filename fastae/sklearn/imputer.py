@@ -24,7 +24,7 @@ class AutoencoderImputer(OneToOneFeatureMixin, TransformerMixin, Watched, BaseEs
         Of weights, masks and order.
     n_threads : int, optional
         Results do not depend on it.
-    verbose : bool
+    verbose : bool or int
         Show a progress bar on stderr, if that is a terminal or a notebook.
 
     Attributes
@@ -48,7 +48,7 @@ class AutoencoderImputer(OneToOneFeatureMixin, TransformerMixin, Watched, BaseEs
         steps: int | None = None,
         random_state: Any = None,
         n_threads: int | None = None,
-        verbose: bool = False,
+        verbose: bool | int = False,
     ) -> None:
         self.steps = steps
         self.random_state = random_state

@@ -33,7 +33,7 @@ class Network(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Watched, BaseEs
     max_iter: int
     random_state: Any
     n_threads: int | None
-    verbose: bool
+    verbose: bool | int
     model_: Any
 
     def _network(self, sizes: list[int], **others: Any) -> Autoencoder:

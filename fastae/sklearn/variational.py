@@ -37,7 +37,7 @@ class VAETransformer(Network):
     random_state : int, numpy.random.Generator, RandomState or None
         Of weights, order and codes.
     n_threads : int, optional
-    verbose : bool
+    verbose : bool or int
         Show a progress bar on stderr, if that is a terminal or a notebook.
 
     Attributes
@@ -71,7 +71,7 @@ class VAETransformer(Network):
         max_iter: int = 100,
         random_state: Any = None,
         n_threads: int | None = None,
-        verbose: bool = False,
+        verbose: bool | int = False,
     ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
