@@ -121,29 +121,35 @@ cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, 
                          real* space) noexcept nogil:
     """The dz of the layer below := (W^T dz) f'(kept), f the activation below, for a block of samples from column s0 of dz.
 
-    Of a layer so wide that its weights do not fit L2, KC outputs after the others: so they come from memory once, in order."""
-    cdef Py_ssize_t o = 0, k, i, s, w, r, line = 64 // sizeof(real) if layer.across == 1 else 1 << 30
+    Of a layer so wide that its weights do not fit L2, KC outputs after the others: so they come from memory once, in order. A
+    tile reads a few columns of all rows of weights, an order that no prefetcher follows: each asks for its share of the lines
+    of columns to come, so that they are there in time."""
+    cdef Py_ssize_t o = 0, k, i, s, w, r, line = 64 // sizeof(real), lead = MR if line % MR else 0, column
     cdef Py_ssize_t most = KC if layer.n_out > 4 * KC else layer.n_out
+    cdef const real* ahead
     cdef real* dz
     cdef int mr, nv
     while o < layer.n_out:
         k, i = min(most, layer.n_out - o), 0
         while i < layer.n_in:
             mr, s = <int>min(MR, layer.n_in - i), 0
+            column = (i + lead) // line * line + line
             while s < samples:
                 w = panel[real](s, samples, NULL)
                 nv = <int>(w // vector_lanes[real](NULL))
                 dz = at[real](&below.dz, i, s0 + s, NULL)
-                if (i + 2 * MR - 1) // line != (i + MR - 1) // line:    # the next tile's weights lie in other lines
-                    for r in range(o + k * s // samples, o + k * (s + w) // samples):
-                        prefetch(weight_of[real](layer, r, i + 2 * MR - 1, NULL))
+                ahead = NULL
+                if layer.across == 1 and column < layer.n_in:
+                    r = o + k * ((i + lead) % line * samples + MR * s) // (line * samples)
+                    ahead = weight_of[real](layer, r, column, NULL)
                 if o == 0:
                     sum_tile(mr, nv, k, weight_of[real](layer, 0, i, NULL), layer.across, layer.down,
                              at[real](&layer.dz, 0, s0 + s, NULL), layer.dz.stride, <const real*>NULL, dz, below.dz.stride,
-                             space)
+                             space, ahead, layer.down)
                 else:
                     tile(mr, nv, k, weight_of[real](layer, o, i, NULL), layer.across, layer.down,
-                         at[real](&layer.dz, o, s0 + s, NULL), layer.dz.stride, <const real*>NULL, space, w)
+                         at[real](&layer.dz, o, s0 + s, NULL), layer.dz.stride, <const real*>NULL, space, w, ahead,
+                         layer.down * <Py_ssize_t>sizeof(real))
                     for r in range(mr):
                         add(w, dz + r * below.dz.stride, space + r * w)
                 if o + k == layer.n_out:

@@ -15,10 +15,11 @@ cdef extern from "engine.h" nogil:
     enum: SIGMOID
     enum: SOFTPLUS
     enum: TILE_ELEMENTS
+    enum: AHEAD                         # tile.h
     void tile_f32(int mr, int nv, Py_ssize_t kc, const float* a, Py_ssize_t rs, Py_ssize_t cs, const float* b, Py_ssize_t ldb,
-                  const float* start, float* out, Py_ssize_t ldo)
+                  const float* start, float* out, Py_ssize_t ldo, const void* ahead, Py_ssize_t stride)
     void tile_f64(int mr, int nv, Py_ssize_t kc, const double* a, Py_ssize_t rs, Py_ssize_t cs, const double* b, Py_ssize_t ldb,
-                  const double* start, double* out, Py_ssize_t ldo)
+                  const double* start, double* out, Py_ssize_t ldo, const void* ahead, Py_ssize_t stride)
     void prefetch(const void* p)
     void prefetch_write(const void* p)
     void transpose_f32(const float* source, Py_ssize_t lds, float* target, Py_ssize_t ldt)
@@ -53,11 +54,11 @@ cdef Py_ssize_t MC = 144, KC = 512, NC = 2016
 
 
 cdef inline void tile(int mr, int nv, Py_ssize_t kc, const real* a, Py_ssize_t rs, Py_ssize_t cs, const real* b, Py_ssize_t ldb,
-                      const real* start, real* out, Py_ssize_t ldo) noexcept nogil:
+                      const real* start, real* out, Py_ssize_t ldo, const void* ahead=NULL, Py_ssize_t stride=0) noexcept nogil:
     if real is float:
-        tile_f32(mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo)
+        tile_f32(mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo, ahead, stride)
     else:
-        tile_f64(mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo)
+        tile_f64(mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo, ahead, stride)
 
 
 cdef inline Gemm product(bint is_double, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, void* workspace) noexcept nogil:

@@ -138,12 +138,17 @@ cdef void turn(Py_ssize_t rows, Py_ssize_t columns, const real* source, Py_ssize
 
 
 cdef void sum_tile(int mr, int nv, Py_ssize_t K, const real* a, Py_ssize_t rs, Py_ssize_t cs, const real* b, Py_ssize_t ldb,
-                   const real* start, real* out, Py_ssize_t ldo, real* space) noexcept nogil:
-    """A tile over all of k: block by block of KC, added up in order; all but the first start from zero. space: one tile."""
-    cdef Py_ssize_t k = KC, i, w = nv * vector_lanes[real](NULL)
-    tile(mr, nv, min(K, KC), a, rs, cs, b, ldb, start, out, ldo)
+                   const real* start, real* out, Py_ssize_t ldo, real* space, const real* ahead=NULL,
+                   Py_ssize_t stride=0) noexcept nogil:
+    """A tile over all of k: block by block of KC, added up in order; all but the first start from zero. space: one tile.
+
+    ahead: what is asked for meanwhile, as tile.h says, stride elements apart."""
+    cdef Py_ssize_t k = KC, i, w = nv * vector_lanes[real](NULL), bytes = stride * sizeof(real)
+    tile(mr, nv, min(K, KC), a, rs, cs, b, ldb, start, out, ldo, ahead, bytes)
     while k < K:
-        tile(mr, nv, min(K - k, KC), a + k * cs, rs, cs, b + k * ldb, ldb, NULL, space, w)
+        if ahead != NULL:
+            ahead += KC // AHEAD * stride
+        tile(mr, nv, min(K - k, KC), a + k * cs, rs, cs, b + k * ldb, ldb, NULL, space, w, ahead, bytes)
         for i in range(mr):
             add(w, out + i * ldo, space + i * w)
         k += KC

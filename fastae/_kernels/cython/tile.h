@@ -12,23 +12,58 @@
  *     SSE2     16 registers  4 x 2   8 + 2 + 1     plus a product, as there is no FMA
  *
  * a is read in place with any strides, so neither a row-major matrix (cs = 1) nor a packed or transposed one (rs = 1) needs a
- * copy. One function per edge size: bounds must be constants, or GCC keeps the accumulators in memory. The multiplication
- * stands as vector * scalar: broadcasting by an addition would cost one.
+ * copy. One function per edge size: bounds must be constants, or GCC keeps the accumulators in memory.
+ *
+ * ahead: every AHEAD steps, a line of the cache is asked for that a later product reads, `stride` bytes after the one before.
+ * Asked for all at once, as many lines as a product reads fill the core's miss buffers, and its own loads wait behind them.
  */
 #define NR (NV * LANES)
+#ifndef AHEAD
+#define AHEAD 4
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define UNROLL_STEPS UNROLL
+#else
+#define UNROLL_STEPS NO_UNROLL /* products need the registers */
+#endif
+/* Without these GCC mixes the steps, has addresses and operands for all of them at once, and puts accumulators on the stack. */
+#define STEP_ENDS(a, a4, b) __asm__ volatile("" : "+r"(a), "+r"(a4), "+r"(b) : : "memory")
+#ifdef __x86_64__
+#define HOLD(v) __asm__("" : "+v"(v))
+#define FACTOR vec
+#define SPREAD N(splat)
+#else
+#define HOLD(v)
+#define FACTOR REAL /* ARM multiplies by an element of a register */
+#define SPREAD(s) (s)
+#endif
+#endif
+
+#define MULTIPLY_ADD(mr, nv)                                                                                           \
+    {                                                                                                                  \
+        vec row[nv];                                                                                                   \
+        UNROLL for (int j = 0; j < nv; j++) row[j] = N(load)(b + j * LANES);                                           \
+        UNROLL for (int i = 0; i < mr; i++) {                                                                          \
+            FACTOR factor = SPREAD(i < 4 ? a[i * rs] : a4[(i - 4) * rs]);                                              \
+            HOLD(factor);                                                                                              \
+            UNROLL for (int j = 0; j < nv; j++) acc[i][j] += row[j] * factor;                                          \
+        }                                                                                                              \
+        a += cs, a4 += cs, b += ldb;                                                                                   \
+        STEP_ENDS(a, a4, b);                                                                                           \
+    }
 
 #define TILE(mr, nv)                                                                                                   \
     static void N(tile_##mr##x##nv)(ptrdiff_t kc, const REAL *restrict a, ptrdiff_t rs, ptrdiff_t cs,                  \
                                     const REAL *restrict b, ptrdiff_t ldb, const REAL *restrict start,                 \
-                                    REAL *restrict out, ptrdiff_t ldo)                                                 \
+                                    REAL *restrict out, ptrdiff_t ldo, const char *ahead, ptrdiff_t stride)            \
     {                                                                                                                  \
         vec acc[mr][nv];                                                                                               \
         UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = N(splat)(start[i]);        \
-        for (ptrdiff_t k = 0; k < kc; k++, a += cs, b += ldb) {                                                        \
-            vec row[nv];                                                                                               \
-            UNROLL for (int j = 0; j < nv; j++) row[j] = N(load)(b + j * LANES);                                       \
-            UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] += row[j] * a[i * rs];   \
+        const REAL *a4 = a + 4 * rs;                                                                                   \
+        for (; kc >= AHEAD; kc -= AHEAD, ahead += stride) {                                                            \
+            prefetch(ahead);                                                                                           \
+            UNROLL_STEPS for (int k = 0; k < AHEAD; k++) MULTIPLY_ADD(mr, nv)                                          \
         }                                                                                                              \
+        NO_UNROLL for (; kc > 0; kc--) MULTIPLY_ADD(mr, nv)                                                            \
         UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++)                                        \
             N(store)(out + i * ldo + j * LANES, acc[i][j]);                                                            \
     }
@@ -51,14 +86,14 @@
 EACH_MR(TILES)
 
 typedef void (*N(tile_function))(ptrdiff_t, const REAL *, ptrdiff_t, ptrdiff_t, const REAL *, ptrdiff_t, const REAL *, REAL *,
-                                 ptrdiff_t);
+                                 ptrdiff_t, const char *, ptrdiff_t);
 static const N(tile_function) N(tiles)[MR][NV] = {EACH_MR(NAMES)};
 static const REAL N(zeros)[MR]; /* where sums start that have no bias */
 
 INLINE void N(tile)(int mr, int nv, ptrdiff_t kc, const REAL *a, ptrdiff_t rs, ptrdiff_t cs, const REAL *b, ptrdiff_t ldb,
-                    const REAL *start, REAL *out, ptrdiff_t ldo)
+                    const REAL *start, REAL *out, ptrdiff_t ldo, const void *ahead, ptrdiff_t stride)
 {
-    N(tiles)[mr - 1][nv - 1](kc, a, rs, cs, b, ldb, start ? start : N(zeros), out, ldo);
+    N(tiles)[mr - 1][nv - 1](kc, a, rs, cs, b, ldb, start ? start : N(zeros), out, ldo, ahead ? ahead : a, stride);
 }
 
 /* Multiply-adds from registers to registers, enough of them in flight for any core: what the peak is measured with. */
@@ -71,6 +106,7 @@ static REAL N(fma_chain)(ptrdiff_t rounds)
     return sum[0];
 }
 
+#undef MULTIPLY_ADD
 #undef TILE
 #undef TILES
 #undef NAMES
