@@ -155,19 +155,25 @@ cdef void sum_tile(int mr, int nv, Py_ssize_t K, const real* a, Py_ssize_t rs, P
 
 
 cdef void forward(const Layer* layer, Py_ssize_t o0, Py_ssize_t o1, Py_ssize_t samples, real* space) noexcept nogil:
-    """value := f(W x + b) for some outputs of a block of samples. A tile of weights meets all of them while it is in L1."""
-    cdef Py_ssize_t o = o0, s, w
+    """value := f(W x + b) for some outputs of a block of samples. A tile of weights meets all of them while it is in L1, and
+    meanwhile the next one's rows are asked for: prefetchers have to find each row's beginning anew."""
+    cdef Py_ssize_t o = o0, s, w, line = 64 // sizeof(real), lines
+    cdef const real* ahead
     cdef real* z
     cdef int mr
     while o < o1:
         mr = <int>min(MR, o1 - o)
+        lines = min(MR, layer.n_out - o - mr) * layer.down // line if layer.across == 1 else 0
         s = 0
         while s < samples:
             w = panel[real](s, samples, NULL)
             z = at[real](&layer.kept, o, s, NULL)
+            ahead = NULL
+            if lines > 0:
+                ahead = weight_of[real](layer, o + mr, 0, NULL) + lines * s // samples * line
             sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_in,
                      weight_of[real](layer, o, 0, NULL), layer.down, layer.across, at[real](&layer.x, 0, s, NULL),
-                     layer.x.stride, <const real*>layer.bias + o, z, layer.kept.stride, space)
+                     layer.x.stride, <const real*>layer.bias + o, z, layer.kept.stride, space, ahead, line)
             activate_rows(layer.activation, mr, w, z, layer.kept.stride, at[real](&layer.value, o, s, NULL), layer.value.stride)
             s += w
         o += mr
