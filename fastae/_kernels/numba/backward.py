@@ -25,7 +25,7 @@ from .network import (
 )
 from .team import TEAM, meet
 from .unit import INTEGER, POINTER, REAL, unit
-from .vector import address_of, bytes_of, lanes, pointer, prefetch, record
+from .vector import address_of, bytes_of, lanes, pointer, record
 
 BLOCK = 96  # of a rectangle of weights; a multiple of every MR and NR
 LOSS_FEATURES = 24  # whose outputs stay in L1 for the loss; a multiple of every MR, and of the loss's 8
@@ -105,25 +105,29 @@ def input_gradient(layer, below, s0, samples, room):
     """The dz of the layer below := (W^T dz) f'(kept), f the activation below unless it is left to a stage, for a block of
     samples from column s0 of dz.
 
-    Of a layer so wide that its weights do not fit L2, KC outputs after the others: so they come from memory once, in order.
+    Of a layer so wide that its weights do not fit L2, KC outputs after the others: so they come from memory once, in order. A
+    tile reads a few columns of all rows of weights: each asks for its share of the lines of columns to come.
     """
     line, most = 64 // bytes_of(room), KC if layer.n_out > 4 * KC else layer.n_out
+    lead = MR if line % MR else 0
     for o in range(0, layer.n_out, most):
         k = min(most, layer.n_out - o)
         for i in range(0, layer.n_in, MR):
             mr, s = min(MR, layer.n_in - i), 0
             weight = pointer(layer.weight.data, room) + i * layer.across + o * layer.weight.stride
+            column = (i + lead) // line * line + line
             while s < samples:
                 nv = panel(s, samples, room)
                 w = nv * lanes(room)
                 dz, kept = at(below.dz, i, s0 + s, room), at(below.kept, i, s, room)
-                if (i + 2 * MR - 1) // line != (i + MR - 1) // line:  # the next tile's weights lie in other lines
-                    for r in range(o + k * s // samples, o + k * (s + w) // samples):
-                        prefetch(address_of(at(layer.weight, r, i + 2 * MR - 1, room)))
+                ahead, stride = weight, 0
+                if layer.across == 1 and column < layer.n_in:
+                    r = o + k * ((i + lead) % line * samples + MR * s) // (line * samples)
+                    ahead, stride = at(layer.weight, r, column, room), layer.weight.stride
                 out, ldo = (dz, below.dz.stride) if o == 0 else (room, w)
                 sum_tile(
                     mr, nv, k, weight, layer.across, layer.weight.stride, at(layer.dz, o, s0 + s, room), layer.dz.stride,
-                    zeros_behind(room), out, ldo, room,
+                    zeros_behind(room), out, ldo, room, ahead, stride,
                 )  # fmt: skip
                 for r in range(mr if o > 0 else 0):
                     add(w, dz + r * below.dz.stride, room + r * w)
@@ -162,7 +166,7 @@ def input_gradient_few(layer, below, samples, i0, i1, room):
             mr, dz, kept = min(MR, samples - s), at(below.dz_rows, s, i, room), at(below.kept_rows, s, i, room)
             sum_tile(
                 mr, nv, layer.n_out, at(layer.dz_rows, s, 0, room), layer.dz_rows.stride, 1, at(layer.weight, 0, i, room),
-                layer.weight.stride, zeros_behind(room), dz, below.dz_rows.stride, room,
+                layer.weight.stride, zeros_behind(room), dz, below.dz_rows.stride, room, dz, 0,
             )  # fmt: skip
             ldk, ldz = below.kept_rows.stride, below.dz_rows.stride
             differentiate_rows(below.activation, mr, w, kept, ldk, dz, ldz, dz, ldz)
@@ -256,7 +260,8 @@ def learn_weights(p, q, samples, few, room):
                 for r in range(samples * (o - q.o0) // (q.o1 - q.o0), samples * (o + mr - q.o0) // (q.o1 - q.o0)):
                     fetch(address_of(at(layer.x_rows, r, i + w, room)), w * bytes_of(room))
             x = at(layer.x_rows, 0, i, room)
-            sum_tile(mr, nv, samples, dz + o * rs, rs, cs, x, layer.x_rows.stride, zeros_behind(room), dw, w, room)
+            zeros = zeros_behind(room)
+            sum_tile(mr, nv, samples, dz + o * rs, rs, cs, x, layer.x_rows.stride, zeros, dw, w, room, dw, 0)
             good &= update(p.rates, mr, w, weight, layer.weight.stride, velocity, square, dw, w)
             if p.gradients != 0:
                 for r in range(mr):

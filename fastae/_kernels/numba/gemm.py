@@ -88,7 +88,7 @@ def product(g, i0, i1, j0, j1, room):
             for i in range(i0, i1, MR):
                 mr = min(MR, i1 - i)
                 a = pointer(g.A, room) + (i * g.rsa + k * g.csa)
-                tile(mr, nv, kc, a, g.rsa, g.csa, packed, w, zeros_behind(room), room, w)
+                tile(mr, nv, kc, a, g.rsa, g.csa, packed, w, zeros_behind(room), room, w, a, 0)
                 store_tile(g, room, w, i, j, mr, nr, k == 0, k + KC >= g.K)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from .elementwise import activate_rows, add, ceil_div, copy_padded, dots, fill
 from .functions import compiled
 from .machine import MR, NV
-from .tile import tile, transpose
+from .tile import AHEAD, tile, transpose
 from .unit import INTEGER, POINTER, unit
 from .vector import bytes_of, lanes, number, pointer, prefetch, prefetch_write, record
 
@@ -158,14 +158,17 @@ def turn(rows, columns, source, lds, target, ldt):
             transpose(source + (r * lds + c), lds, target + (c * ldt + r), ldt)
 
 
-@unit(INTEGER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, POINTER, INTEGER, POINTER, POINTER, INTEGER, POINTER)
-def sum_tile(mr, nv, K, a, rs, cs, b, ldb, start, out, ldo, space):
+@unit(
+    INTEGER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, POINTER, INTEGER, POINTER, POINTER, INTEGER, POINTER, POINTER, INTEGER
+)
+def sum_tile(mr, nv, K, a, rs, cs, b, ldb, start, out, ldo, space, ahead, stride):
     """A tile over all of k: block by block of KC, added up in order; all but the first start from zero. space: a tile, then
-    MR zeros."""
+    MR zeros. ahead: what is asked for meanwhile, stride elements apart: any place and 0 for nothing."""
     w = nv * lanes(a)
-    tile(mr, nv, min(K, KC), a, rs, cs, b, ldb, start, out, ldo)
+    tile(mr, nv, min(K, KC), a, rs, cs, b, ldb, start, out, ldo, ahead, stride)
     for k in range(KC, K, KC):
-        tile(mr, nv, min(K - k, KC), a + k * cs, rs, cs, b + k * ldb, ldb, zeros_behind(space), space, w)
+        zeros, further = zeros_behind(space), ahead + k // AHEAD * stride
+        tile(mr, nv, min(K - k, KC), a + k * cs, rs, cs, b + k * ldb, ldb, zeros, space, w, further, stride)
         for i in range(mr):
             add(w, out + i * ldo, space + i * w)
 
@@ -178,15 +181,22 @@ def zeros_behind(space):
 
 @unit(LAYER, INTEGER, INTEGER, INTEGER, POINTER)
 def forward(layer, o0, o1, samples, space):
-    """y := f(W x + b) for some outputs of a block of samples. A tile of weights meets all of them while it is in L1."""
+    """y := f(W x + b) for some outputs of a block of samples. A tile of weights meets all of them while it is in L1, and
+    meanwhile the next one's rows are asked for."""
+    line = 64 // bytes_of(space)
     for o in range(o0, o1, MR):
         mr, s = min(MR, o1 - o), 0
+        weight = at(layer.weight, o, 0, space)
+        lines = min(MR, layer.n_out - o - mr) * layer.weight.stride // line if layer.across == 1 else 0
         while s < samples:
             nv = panel(s, samples, space)
             z, y = at(layer.kept, o, s, space), at(layer.y, o, s, space)
+            ahead, stride = (
+                (weight + (mr * layer.weight.stride + lines * s // samples * line), line) if lines > 0 else (weight, 0)
+            )
             sum_tile(
-                mr, nv, layer.n_in, at(layer.weight, o, 0, space), layer.weight.stride, layer.across, at(layer.x, 0, s, space),
-                layer.x.stride, pointer(layer.bias, space) + o, z, layer.kept.stride, space,
+                mr, nv, layer.n_in, weight, layer.weight.stride, layer.across, at(layer.x, 0, s, space), layer.x.stride,
+                pointer(layer.bias, space) + o, z, layer.kept.stride, space, ahead, stride,
             )  # fmt: skip
             activate_rows(layer.activation, mr, nv * lanes(space), z, layer.kept.stride, y, layer.y.stride)
             s += nv * lanes(space)

@@ -188,15 +188,12 @@ def gradient_tile(p, r, desk, layer, q, few, o, mr, i, nv, totals, room):
     dw, other_dw, n = room + size, room + 2 * size, desk.samples
     rs, cs = (1, layer.dz_rows.stride) if few else (layer.dz.stride, 1)
     dz = at(layer.dz_rows if few else layer.dz, 0, 0, room)
-    sum_tile(
-        mr, nv, n, dz + o * rs, rs, cs, at(layer.x_rows, 0, i, room), layer.x_rows.stride, zeros_behind(room), dw, w, room
-    )  # fmt: skip
+    x, zeros = at(layer.x_rows, 0, i, room), zeros_behind(room)
+    sum_tile(mr, nv, n, dz + o * rs, rs, cs, x, layer.x_rows.stride, zeros, dw, w, room, dw, 0)
     if r.tied:  # the layer that has these weights transposed
         other = layer_at(p.layers, p.n_layers - 1 - q.layer)
         x, dz = at(other.x_rows, 0, o, room), at(other.dz_rows, 0, i, room)
-        sum_tile(
-            mr, nv, n, x, 1, other.x_rows.stride, dz, other.dz_rows.stride, zeros_behind(room), other_dw, w, room
-        )  # fmt: skip
+        sum_tile(mr, nv, n, x, 1, other.x_rows.stride, dz, other.dz_rows.stride, zeros, other_dw, w, room, dw, 0)
         add(mr * w, dw, other_dw)
     if r.contractive != 0 and q.layer == 0:
         for row in range(mr):

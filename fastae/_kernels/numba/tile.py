@@ -2,8 +2,8 @@
 
     out[i*ldo + j] = start[i] + sum over k of a[i*rs + k*cs] * b[k*ldb + j]     i < mr, j < nv * lanes
 
-cython/tile.h derives the shapes. mr x nv accumulators are values of the loop, so that LLVM keeps them in registers; there is a
-function for each size up to MR x NV, since their numbers must be constants.
+cython/tile.h derives the shapes, and says what ahead is for. mr x nv accumulators are values of the loop, so that LLVM keeps
+them in registers; there is a function for each size up to MR x NV, since their numbers must be constants.
 """
 
 from llvmlite import ir
@@ -11,7 +11,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from .machine import MR, NV
-from .vector import INT64, llvm, load_vector, multiply_add, native_lanes, shuffled, splat, store_vector
+from .vector import INT64, llvm, load_vector, multiply_add, native_lanes, prefetch_pointer, shuffled, splat, store_vector
+
+AHEAD = 4  # steps of k for each line of the cache that is asked for
 
 
 def _function(module, name, arguments, build):
@@ -49,7 +51,7 @@ def _tile(real, mr, nv):
     lanes = native_lanes(real)
 
     def build(function, builder):
-        kc, a, rs, cs, b, ldb, start, out, ldo = function.args
+        kc, a, rs, cs, b, ldb, start, out, ldo, ahead, stride = function.args
         rows = [builder.mul(rs, INT64(i)) for i in range(mr)]
         first = [splat(builder, builder.load(builder.gep(start, [INT64(i)])), lanes) for i in range(mr)]
 
@@ -60,7 +62,17 @@ def _tile(real, mr, nv):
             sums = [multiply_add(builder, column[n // nv], row[n % nv], s) for n, s in enumerate(sums)]
             return [builder.gep(a, [cs]), builder.gep(b, [ldb]), *sums]
 
-        loop = _Counted(builder, kc, [a, b, *(first[i] for i in range(mr) for _ in range(nv))], advance)
+        def advance_more(builder, carried):
+            ahead, *carried = carried
+            prefetch_pointer(builder, ahead)
+            for _ in range(AHEAD):
+                carried = advance(builder, carried)
+                builder.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], True)  # or LLVM mixes the steps
+            return [builder.gep(ahead, [stride]), *carried]
+
+        values = [ahead, a, b, *(first[i] for i in range(mr) for _ in range(nv))]
+        values = _Counted(builder, builder.sdiv(kc, INT64(AHEAD)), values, advance_more).values
+        loop = _Counted(builder, builder.srem(kc, INT64(AHEAD)), values[1:], advance)
         for n, s in enumerate(loop.values[2:]):
             place = builder.add(builder.mul(ldo, INT64(n // nv)), INT64(n % nv * lanes))
             store_vector(builder, s, builder.gep(out, [place]))
@@ -70,8 +82,8 @@ def _tile(real, mr, nv):
 
 
 @intrinsic
-def tile(typing, mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo):
-    """One tile of mr x nv vectors; start is read at mr places."""
+def tile(typing, mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo, ahead, stride):
+    """One tile of mr x nv vectors; start is read at mr places. ahead: what is asked for meanwhile, stride elements apart."""
     sizes = [(m, n) for m in range(1, MR + 1) for n in range(1, NV + 1)]
     n = types.intp
 
@@ -89,7 +101,7 @@ def tile(typing, mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo):
         builder.position_at_end(end)
         return context.get_dummy_value()
 
-    return types.void(n, n, n, a, n, n, b, n, start, out, n), build
+    return types.void(n, n, n, a, n, n, b, n, start, out, n, ahead, n), build
 
 
 def _square(real):

@@ -489,10 +489,15 @@ def sum_tree(typing, v):
     return v.real(v), build
 
 
-def _prefetching(write, locality):
+def prefetch_pointer(builder, pointer, write=0, locality=2):
+    """Asks for a cache line, into L2 if not said otherwise: more than L1 holds is asked for at once."""
+    target = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+    call(builder, "llvm.prefetch.p0", ir.VoidType(), target, INT32(write), INT32(locality), INT32(1))
+
+
+def _prefetching(*how):
     def build(context, builder, sig, values):
-        target = builder.inttoptr(values[0], ir.IntType(8).as_pointer())
-        call(builder, "llvm.prefetch.p0", ir.VoidType(), target, INT32(write), INT32(locality), INT32(1))
+        prefetch_pointer(builder, builder.inttoptr(values[0], ir.IntType(8).as_pointer()), *how)
         return context.get_dummy_value()
 
     return build
@@ -512,8 +517,8 @@ def room(typing, n, p):
 
 @intrinsic
 def prefetch(typing, address):
-    """Asks for a cache line, into L2: more than L1 holds is asked for at once."""
-    return types.void(types.intp), _prefetching(0, 2)
+    """Asks for a cache line."""
+    return types.void(types.intp), _prefetching()
 
 
 @intrinsic
