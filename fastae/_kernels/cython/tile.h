@@ -25,15 +25,16 @@
 #else
 #define UNROLL_STEPS NO_UNROLL /* products need the registers */
 #endif
-/* Without these GCC mixes the steps, has addresses and operands for all of them at once, and puts accumulators on the stack. */
+/* Without these GCC mixes the steps, has addresses and operands for all of them at once, and puts accumulators on the stack. Clang
+ * does so with HOLD. */
 #define STEP_ENDS(a, a4, b) __asm__ volatile("" : "+r"(a), "+r"(a4), "+r"(b) : : "memory")
-#ifdef __x86_64__
+#if defined(__x86_64__) && !defined(__clang__)
 #define HOLD(v) __asm__("" : "+v"(v))
 #define FACTOR vec
 #define SPREAD N(splat)
 #else
 #define HOLD(v)
-#define FACTOR REAL /* ARM multiplies by an element of a register */
+#define FACTOR REAL /* which ARM multiplies by as an element of a register */
 #define SPREAD(s) (s)
 #endif
 #endif
