@@ -176,6 +176,7 @@ def test_ctrl_c_while_a_team_is_at_work():
     code = """
 import os, signal, threading, time
 import numpy as np, fastae
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits an ignored one
 model = fastae.Autoencoder([200, 100], seed=0, backend="numba")
 trainer = fastae.Trainer(model, fastae.SGD(0.01), batch_size=64, seed=0, n_threads=2)
 x = np.random.default_rng(0).random((6400, 200), dtype="float32")
