@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastae
-from fastae import SGD, Adam, Autoencoder, Trainer
+from fastae import SGD, Adam, Autoencoder, DenoisingAutoencoder, MultinomialAutoencoder, RMSprop, Trainer
 
 sparse = pytest.importorskip("scipy.sparse")
 
@@ -190,6 +190,27 @@ def test_sgd_of_sparse_rows_of_many_columns(backend, rng):
         model = Autoencoder([3000, 4], seed=0, backend=backend)
         losses.append(Trainer(model, SGD(1.0), batch_size=16, seed=0).fit(data, epochs=2).loss)
     np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["own target", "target", "sparse target"])
+@pytest.mark.parametrize("noise", ["none", "masking", "multinomial"])
+@pytest.mark.parametrize("optimizer", [SGD(0.1, 0.9), Adam(1e-2), RMSprop(1e-3)], ids=["momentum", "adam", "rmsprop"])
+def test_few_values_in_many_columns(backend, rng, optimizer, noise, how):
+    """Where rows are so sparse that the first layer works with their values alone, its weights turned."""
+    x, other = (sparse.random_array((50, 300), density=0.03, format="csr", dtype="float32", rng=rng) for _ in range(2))
+    weight, trainers, histories = rng.random(50), [], []
+    for dense in (False, True):
+        if noise == "multinomial":
+            model = MultinomialAutoencoder([300, 20, 6], level=0.5, seed=0, backend=backend)
+        elif noise == "masking":
+            model = DenoisingAutoencoder([300, 20, 6], noise="masking", level=0.3, seed=0, backend=backend)
+        else:
+            model = Autoencoder([300, 20, 6], seed=0, backend=backend)
+        target = {"own target": None, "target": other.toarray(), "sparse target": other.toarray() if dense else other}[how]
+        trainers.append(Trainer(model, optimizer, "multinomial" if noise == "multinomial" else "mse", batch_size=16, seed=0))
+        histories.append(trainers[-1].fit(x.toarray() if dense else x, target, epochs=3, sample_weight=weight).loss)
+    np.testing.assert_allclose(*histories, rtol=2e-5)
+    np.testing.assert_allclose(*(trainer.model.parameters for trainer in trainers), rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("damage", ["index", "negative", "far", "pointer", "order"])
