@@ -46,9 +46,9 @@ cdef struct Gemm:
     void* workspace         # of workspace_bytes()
 
 
-# In float32 with AVX-512: a tile of A, MR x KC, is 16 KB, and meets one panel of B, 96 KB, after another: both come from L2
-# at some 9 bytes a cycle, which L2 gives easily. A member's block of B, KC x NC, is at most 4 MB and stays in L3; a packed
-# block of A, MC x KC, is 288 KB. For float64 the blocks and the tile of A are twice as large. MC is a multiple of every MR,
+# In float32 with AVX-512: a panel of B, 96 KB, meets one tile of A, MR x KC, 16 KB, after another: both come from L2 at some
+# 9 bytes a cycle, which L2 gives easily. A block of A, MC x KC, is 288 KB; a member's block of B, KC x NC, at most 4 MB, comes
+# from L3 once for each block of A. For float64 the blocks and the tile of A are twice as large. MC is a multiple of every MR,
 # NC of every NR.
 cdef Py_ssize_t MC = 144, KC = 512, NC = 2016
 
@@ -182,7 +182,7 @@ cdef void store_tile(const Gemm* g, real* acc, Py_ssize_t i0, Py_ssize_t j0, int
 cdef void gemm(const Gemm* g, real* _) noexcept nogil:
     cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes
     cdef Py_ssize_t m_blocks = ceil_div(g.M, MC), k_blocks = max(ceil_div(g.K, KC), 1), n_block, k_block, m_block
-    cdef Py_ssize_t jc, pc, ic, nc, kc, mc, panels, t, i, j, nr, rs, cs
+    cdef Py_ssize_t jc, pc, ic, nc, kc, mc, tiles, t, i, j, nr, rs, cs
     cdef int mr, nv
     cdef real space[TILE_ELEMENTS + 64]
     cdef real* acc = <real*>align(space)
@@ -209,10 +209,10 @@ cdef void gemm(const Gemm* g, real* _) noexcept nogil:
                 A = <const real*>g.A + ic * g.rsa + pc * g.csa
                 if not in_place:
                     pack_a(packed_a, A, g.rsa, g.csa, mc, kc)
-                panels = ceil_div(nc, NR)
-                for t in range(ceil_div(mc, MR) * panels):
-                    i = t // panels * MR                                                # C[ic+i:+mr, jc+j:+nr]
-                    j = t % panels * NR
+                tiles = ceil_div(mc, MR)
+                for t in range(tiles * ceil_div(nc, NR)):
+                    i = t % tiles * MR                                                  # C[ic+i:+mr, jc+j:+nr]
+                    j = t // tiles * NR
                     mr = <int>min(MR, mc - i)
                     nr = min(NR, nc - j)
                     a = A + i * g.rsa if in_place else packed_a + i * kc
