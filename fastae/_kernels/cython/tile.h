@@ -30,12 +30,8 @@
 #define STEP_ENDS(a, a4, b) __asm__ volatile("" : "+r"(a), "+r"(a4), "+r"(b) : : "memory")
 #if defined(__x86_64__) && !defined(__clang__)
 #define HOLD(v) __asm__("" : "+v"(v))
-#define FACTOR vec
-#define SPREAD N(splat)
 #else
 #define HOLD(v)
-#define FACTOR REAL /* which ARM multiplies by as an element of a register */
-#define SPREAD(s) (s)
 #endif
 #endif
 
@@ -44,7 +40,7 @@
         vec row[nv];                                                                                                   \
         UNROLL for (int j = 0; j < nv; j++) row[j] = N(load)(b + j * LANES);                                           \
         UNROLL for (int i = 0; i < mr; i++) {                                                                          \
-            FACTOR factor = SPREAD(i < 4 ? a[i * rs] : a4[(i - 4) * rs]);                                              \
+            vec factor = N(splat)(i < 4 ? a[i * rs] : a4[(i - 4) * rs]);                                               \
             HOLD(factor);                                                                                              \
             UNROLL for (int j = 0; j < nv; j++) acc[i][j] += row[j] * factor;                                          \
         }                                                                                                              \
@@ -59,7 +55,7 @@
     {                                                                                                                  \
         vec acc[mr][nv];                                                                                               \
         UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = N(splat)(start[i]);        \
-        const REAL *a4 = a + 4 * rs;                                                                                   \
+        const REAL *a4 = mr > 4 ? a + 4 * rs : a;                                                                      \
         for (; kc >= AHEAD; kc -= AHEAD, ahead += stride) {                                                            \
             prefetch(ahead);                                                                                           \
             UNROLL_STEPS for (int k = 0; k < AHEAD; k++) MULTIPLY_ADD(mr, nv)                                          \

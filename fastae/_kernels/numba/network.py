@@ -191,9 +191,9 @@ def forward(layer, o0, o1, samples, space):
         while s < samples:
             nv = panel(s, samples, space)
             z, y = at(layer.kept, o, s, space), at(layer.y, o, s, space)
-            ahead, stride = (
-                (weight + (mr * layer.weight.stride + lines * s // samples * line), line) if lines > 0 else (weight, 0)
-            )
+            ahead, stride = weight, 0
+            if lines > 0:
+                ahead, stride = weight + (mr * layer.weight.stride + lines * s // samples * line), line
             sum_tile(
                 mr, nv, layer.n_in, weight, layer.weight.stride, layer.across, at(layer.x, 0, s, space), layer.x.stride,
                 pointer(layer.bias, space) + o, z, layer.kept.stride, space, ahead, stride,
