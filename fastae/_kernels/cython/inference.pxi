@@ -136,12 +136,14 @@ cdef bint infer_few(const Passage* p, Team* team, int member, real* _) noexcept 
 cdef void infer_team(void* job, Team* team, int member) noexcept nogil:
     cdef Passage* p = <Passage*>job
     cdef void* workspace = align(p.workspace + member * inference_bytes(p, team.size))
+    cdef uint64_t before = zero_subnormals()
     if p.is_double:
         p.finite[member] = (infer_few[double](p, team, member, NULL) if p.samples < MANY
                             else infer_many(p, team, member, <double*>workspace))
     else:
         p.finite[member] = (infer_few[float](p, team, member, NULL) if p.samples < MANY
                             else infer_many(p, team, member, <float*>workspace))
+    set_float_mode(before)
 
 
 cdef class Inference:

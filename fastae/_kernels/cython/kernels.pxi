@@ -15,6 +15,10 @@ import numpy as np
 from fastae._kernels.names import NOISES, keeps_input
 from fastae._kernels.recipe import check
 
+cdef extern from "subnormal.h" nogil:
+    uint64_t zero_subnormals()          # for this thread; the mode before
+    void set_float_mode(uint64_t mode)
+
 cnp.import_array()
 
 ctypedef fused real:

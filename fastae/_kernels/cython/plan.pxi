@@ -73,6 +73,7 @@ cdef struct Training:
     uint64_t step_before
     void* plan                      # the Plan, where it has somebody who watches; else NULL
     bint stop                       # who watches has had enough
+    uint64_t float_mode             # the caller's, in which the watcher is called
     const double* schedule          # (steps, 3): lr, momentum, factor of penalties; or NULL
     void* sample_weight             # of all rows, or NULL
     uint64_t key                    # from here on a recipe, as recipe.py has it
@@ -137,7 +138,11 @@ cdef bint watched(Training* p, Watch* watch, Py_ssize_t rows) noexcept nogil:
 
 
 cdef bint call_watcher(Training* p, Py_ssize_t rows) noexcept with gil:
-    return (<Plan>p.plan).call_watcher(rows)
+    cdef bint enough
+    set_float_mode(p.float_mode)
+    enough = (<Plan>p.plan).call_watcher(rows)
+    zero_subnormals()
+    return enough
 
 
 cdef void begin(const Training* p, Step* step, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
@@ -283,10 +288,14 @@ cdef void train(Training* p, Team* team, int member, real* _) noexcept nogil:
 
 cdef void train_team(void* job, Team* team, int member) noexcept nogil:
     cdef Training* p = <Training*>job
+    cdef uint64_t before = zero_subnormals()
+    if member == 0:
+        p.float_mode = before
     if p.is_double:
         train[double](p, team, member, NULL)
     else:
         train[float](p, team, member, NULL)
+    set_float_mode(before)
 
 
 cdef class Plan:

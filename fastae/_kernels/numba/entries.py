@@ -25,6 +25,7 @@ from .passes import sum_columns as columns_member
 from .passes import update_all as update_member
 from .passes import whole_losses as whole_losses_member
 from .recipes import train as train_recipe_member
+from .subnormal import set_float_mode, zero_subnormals
 from .team import TEAM
 from .training import train as train_member
 from .training import train_tiny as train_tiny_member
@@ -37,16 +38,24 @@ _SIGNATURE = types.void(types.intp, types.intp, types.intp)
 
 def _functions(like):
     def train(job, team, member):
+        before = zero_subnormals()
         train_member(record(job, TRAINING), record(team, TEAM), member, like)
+        set_float_mode(before)
 
     def train_tiny(job, team, member):
+        before = zero_subnormals()
         train_tiny_member(record(job, TRAINING), record(team, TEAM), member, like)
+        set_float_mode(before)
 
     def train_recipe(job, team, member):
+        before = zero_subnormals()
         train_recipe_member(record(job, TRAINING), record(team, TEAM), member, like)
+        set_float_mode(before)
 
     def infer(job, team, member):
+        before = zero_subnormals()
         infer_member(record(job, PASSAGE), record(team, TEAM), member, like)
+        set_float_mode(before)
 
     def multiply(job, team, member):
         multiply_member(record(job, PRODUCT), record(team, TEAM), member, like)
