@@ -125,6 +125,15 @@ def test_pinned_losses(kernels, name, dtype):
 
 
 @DTYPES
+@pytest.mark.parametrize("y", [-0.5, 1.5, -INF, INF, math.nan])
+def test_bce_of_what_is_no_probability_is_nan(kernels, y, dtype):
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for target in (0, 0.25, 1):
+            given, goal = (np.full((1, 1), number, dtype) for number in (y, target))
+            assert math.isnan(kernels.loss(LOSSES.index("bce"), given, goal, None, 1))
+
+
+@DTYPES
 @ALL
 def test_nan_stays_nan_in_its_own_element(kernels, name, dtype, rng):
     z = rng.uniform(-3, 3, (1, 67)).astype(dtype)

@@ -139,10 +139,10 @@ INLINE vec N(times_slope)(int activation, vec k, vec dy)
     switch (loss) {                                                                                 \
     case HALF_SQUARED: SUM((REAL)0.5 * (y - t) * (y - t), y - t)                                    \
     case MSE: SUM((y - t) * (y - t), 2 * (y - t))                                                   \
-    case BCE: /* with PyTorch's bounds */                                                           \
-        SUM((p = N(log)(y), q = N(log1p)(-y),                                                       \
-             -(t * WHERE(p < low, low, p) + (1 - t) * WHERE(q < low, low, q))),                     \
-            (p = y * (1 - y), (y - t) / WHERE(p < tiny, tiny, p)))                                  \
+    case BCE: /* with PyTorch's bounds; outside of them NaN */                                       \
+        SUM((p = y * (1 - y), q = t * N(at_least)(N(log)(y), -100) + (1 - t) * N(at_least)(N(log1p)(-y), -100), \
+             WHERE(p >= 0, -q, nan)),                                                               \
+            (y - t) / N(at_least)(y * (1 - y), (REAL)1e-12))                                        \
     case BCE_WITH_LOGITS: SUM(N(softplus)(y) - y * t, N(sigmoid)(y) - t)                            \
     case MAE: SUM(N(absolute)(y - t), WHERE(y > t, one, WHERE(y < t, -one, y - t)))                 \
     case HUBER: /* its delta is 1 */                                                                \
@@ -187,7 +187,7 @@ INLINE vec N(own_terms)(int loss, ptrdiff_t left, const REAL *out, const REAL *t
 static void N(loss)(int loss, ptrdiff_t rows, ptrdiff_t n, const REAL *out, const REAL *target, ptrdiff_t ld, REAL scale,
                     REAL *grad, ptrdiff_t ld_grad, double *row_loss)
 {
-    const vec zero = {0}, one = SPLAT(1), low = SPLAT(-100), tiny = SPLAT((REAL)1e-12);
+    const vec zero = {0}, one = SPLAT(1), nan = SPLAT(REAL_NAN);
     vec p, q;
     if (loss >= OWN_LOSS) {
         for (; rows > 0; rows--, out += ld, target += ld, grad += ld_grad) {
@@ -239,7 +239,7 @@ INLINE void N(loss_columns_of)(int loss, ptrdiff_t features, ptrdiff_t n, const 
                                ptrdiff_t ld_target, REAL scale, REAL *grad, ptrdiff_t ld_grad, double *sample_loss,
                                const N(Weights) *weights)
 {
-    const vec zero = {0}, one = SPLAT(1), low = SPLAT(-100), tiny = SPLAT((REAL)1e-12);
+    const vec zero = {0}, one = SPLAT(1), nan = SPLAT(REAL_NAN);
     vec p, q;
     if (loss >= OWN_LOSS) {
         for (ptrdiff_t i = 0; i < n; i += LANES)
@@ -308,7 +308,7 @@ static void N(loss_weighted)(int loss, ptrdiff_t features, ptrdiff_t n, const RE
 /* The same of one vector of outputs: its terms, and the slopes. */
 INLINE vec N(loss_of)(int loss, vec y, vec t, vec *slopes)
 {
-    const vec one = SPLAT(1), low = SPLAT(-100), tiny = SPLAT((REAL)1e-12);
+    const vec one = SPLAT(1), nan = SPLAT(REAL_NAN);
     vec p, q;
 #define SUM(term, slope)  \
     *slopes = slope;      \

@@ -42,7 +42,8 @@ class _Single:
     UNDERFLOW, OVERFLOW = -104.0, 89.0
     MANTISSA, BIAS, SMALLEST = 23, 127, 2.0**-126
     EXP = tuple(map(float.fromhex, ("0x1.6d10fcp-10", "0x1.120b62p-7", "0x1.55551ap-5", "0x1.5554dep-3", "0x1p-1")))
-    LOG = tuple(2 / k for k in (9, 7, 5, 3))
+    # log(1 + f) = f - f^2 / 2 + f^3 P(f), for 1 + f from sqrt(1/2) to sqrt(2)
+    LOG = (-0.07634498, 0.12761578, -0.13160182, 0.14201758, -0.16623357, 0.20001227, -0.25000821, 0.33333332)
     # erfcx(u) as a polynomial in 1 / (1 + u / 2), for 0 <= u <= 10
     ERFCX = tuple(map(float.fromhex, (
         "-0x1.83fc84p-5", "0x1.cbc00cp-3", "-0x1.6b317ap-2", "0x1.d20214p-4", "0x1.960a84p-4",
@@ -158,26 +159,44 @@ def expm1(x):
     return where(x > 80, exp(x), fma(s, p, s - 1))
 
 
+def log_of(scaled, shift):
+    """log(scaled) - shift log(2) of a normal number, or 0; cython/vector.h tells how."""
+
+
+@overload(log_of)
+def _log_of(scaled, shift):
+    c = _constants(scaled)
+    mantissa, high, low, series, single, root = c.MANTISSA, *c.LN2, c.LOG, c is _Single, math.sqrt(0.5)
+
+    def value(scaled, shift):
+        half = bits(full(root, scaled))
+        above = bits(scaled) - half
+        f = from_bits((above & ((1 << mantissa) - 1)) + half, scaled) - 1
+        n = converted(above >> mantissa, scaled) - shift
+        square = f * f
+        if single:
+            rest = fma(-square * f, horner(f, series), fma(0.5, square, -n * low))
+        else:
+            s = f / (f + 2)
+            z = s * s
+            rest = 0.5 * square - fma(s, fma(z, horner(z, series), 0.5 * square), n * low)
+        return fma(n, high, f - rest)
+
+    return value
+
+
 def log(x):
-    """log(x): n ln 2 + log(m), m from sqrt(1/2) to sqrt(2), by the series of 2 atanh((m - 1) / (m + 1))."""
+    """log(x)"""
 
 
 @overload(log)
 def _log(x):
     c = _constants(x)
-    mantissa, smallest, high, low, series = c.MANTISSA, c.SMALLEST, *c.LN2, c.LOG
-    root, infinity, scale, nan = math.sqrt(0.5), math.inf, 2.0**c.MANTISSA, math.nan
+    mantissa, smallest, scale, infinity, nan = c.MANTISSA, c.SMALLEST, 2.0**c.MANTISSA, math.inf, math.nan
 
     def value(x):
         subnormal = x < smallest
-        scaled = where(subnormal, x * scale, x)
-        n = (bits(scaled) - bits(full(root, x))) >> mantissa
-        f = from_bits(bits(scaled) - (n << mantissa), x) - 1
-        exponent = converted(n, x) - where(subnormal, full(mantissa, x), 0)
-        s = f / (f + 2)
-        z = s * s
-        square = 0.5 * f * f
-        y = fma(exponent, high, f - (square - fma(s, fma(z, horner(z, series), square), exponent * low)))
+        y = log_of(where(subnormal, x * scale, x), where(subnormal, full(mantissa, x), 0))
         y = where(x == 0, -infinity, y)
         return where(x >= 0, where(x == infinity, x, y), nan)
 
@@ -190,6 +209,28 @@ def log1p(x):
     u = x + 1
     y = log(u)
     return where(u == 0, y, y + (x - (u - 1)) / u)
+
+
+def log_to_2(x):
+    """log(x) for 0 <= x <= 2, where none of the cases that are special for log is; of 0 below -103."""
+
+
+@overload(log_to_2)
+def _log_to_2(x):
+    mantissa = _constants(x).MANTISSA
+    scale = 2.0**mantissa
+
+    def value(x):
+        return log_of(x * scale, mantissa)
+
+    return value
+
+
+@compiled
+def log1p_to_1(x):
+    """log(1 + x) for -1 <= x <= 1; NaN stays."""
+    u = x + 1
+    return fma(x - (u - 1), 1 - x * (1 - 0.5 * x), log_to_2(u))
 
 
 @compiled
@@ -206,7 +247,7 @@ def tanh(x):
 
 @compiled
 def softplus(x):
-    return where(bits(x) < 0, 0, x) + log1p(exp_negative(-absolute(x)))
+    return where(bits(x) < 0, 0, x) + log1p_to_1(exp_negative(-absolute(x)))
 
 
 def normal_cdf(x):
@@ -298,9 +339,10 @@ def add_loss(loss, y, t, total):
         return fma(0.5 * (y - t), y - t, total)
     if loss == MSE:
         return fma(y - t, y - t, total)
-    if loss == BCE:  # with PyTorch's bounds
-        p, q = log(y), log1p(-y)
-        return total - fma(t, where(p < -100, -100, p), (1 - t) * where(q < -100, -100, q))
+    if loss == BCE:  # with PyTorch's bounds; outside of them NaN
+        p, q = log_to_2(y), log1p_to_1(-y)
+        q = fma(t, where(p < -100, -100, p), (1 - t) * where(q < -100, -100, q))
+        return total + where(y * (1 - y) >= 0, -q, math.nan)
     if loss == BCE_WITH_LOGITS:
         return total + fma(-y, t, softplus(y))
     if loss == MAE:

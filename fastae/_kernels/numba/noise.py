@@ -9,7 +9,7 @@ from numba.extending import intrinsic, overload
 
 from ..names import NOISES
 from .elementwise import load_upto, store_upto
-from .functions import _constants, compiled, horner, log
+from .functions import _constants, compiled, horner, log_to_2
 from .vector import (
     INT64,
     Vector,
@@ -111,7 +111,7 @@ def _sine_cosine(v):
 def normal_pair(u, v):
     """Two standard normal numbers by Box and Muller, from two uniform ones."""
     s = u + 2.0**-25
-    r = square_root(-2 * (log(s) + ((u - s) + 2.0**-25) / s))  # with what rounding lost, which is all there is near 1
+    r = square_root(-2 * (log_to_2(s) + ((u - s) + 2.0**-25) / s))  # with what rounding lost, which is all there is near 1
     sine, cosine = sine_cosine(v)
     return r * cosine, r * sine
 
