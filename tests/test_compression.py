@@ -62,7 +62,7 @@ def test_coded_length_is_the_entropy(rng):
     for a, b in zip(entropy.decode(data, [4000, 4000], tables), columns, strict=True):
         assert np.array_equal(a, b)
     with pytest.raises(ValueError, match="more was coded"):
-        entropy.decode(data, [4000, 3000], tables)
+        list(entropy.decode(data, [4000, 3000], tables))
 
 
 def test_tables_survive_packing():
@@ -242,7 +242,7 @@ def test_what_a_file_is_refused_for_is_said(codec, digits):
         (b"PNG", "no file of fastae.compression"),
         (data[:40], "cut short: it has 40 bytes"),
         (data[:-1], "its header says"),
-        (signed(data[:4] + b"\x02" + data[5:]), "of version 2 of the format, this fastae reads 1"),
+        (signed(data[:4] + b"\x03" + data[5:]), "of version 3 of the format, this fastae reads 2"),
         (data[:100] + bytes([data[100] ^ 1]) + data[101:], "damaged: its checksum"),
         (other.compress(digits[:2]), f"another codec, {other.digest.hex()}; this one is {codec.digest.hex()}"),
         (signed(data[:12] + bytes([data[12] ^ 1]) + data[13:]), "arithmetic rounds otherwise"),
@@ -259,11 +259,22 @@ def test_what_a_file_is_refused_for_is_said(codec, digits):
         codec.decompress("data")
 
 
+@pytest.mark.parametrize("n", [1, 5, 6, 7, 40])
+@pytest.mark.parametrize("max_error", [None, 2])
+def test_on_any_number_of_threads(codec, digits, n, max_error):
+    """With more than one, the first samples are decoded while the others' codes are read."""
+    data = codec.compress(digits[:n], max_error, n_threads=2)
+    assert data == codec.compress(digits[:n], max_error, n_threads=1)
+    alone = codec.decompress(data, n_threads=1)
+    assert np.array_equal(alone, codec.decompress(data, n_threads=2))
+    assert max_error is None or np.abs(alone.astype(int) - digits[:n]).max() <= max_error
+
+
 def test_header_by_hand(codec, digits):
     """The table of docs/compression.md."""
     data = codec.compress(digits[:3], max_error=7)
     number = lambda a, b: int.from_bytes(data[a:b], "little", signed=True)  # noqa: E731
-    assert data[:6] == b"FAEC\x01\x00"
+    assert data[:6] == b"FAEC\x02\x00"
     assert number(6, 8) == 7
     assert number(8, 12) == 64
     assert number(16, 24) == 3

@@ -7,7 +7,8 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,12 +19,14 @@ from .._check import Array
 from ..autoencoder import Autoencoder
 from ..layers import Sequential as Layers
 from ..layers import generator
+from ..settings import check_threads
 from . import bounded, container, entropy, learning
 from .entropy import Table
 
 _SETTINGS = "fastae.compression"  # of a codec's file: a key of its metadata
 _LARGE = 1 << 28  # pixels for which there is memory; of fewer, no file is too short: black images may have codes of no bytes
 _BLOCK = 512  # samples whose pixels stay in the cache on their way to bytes
+_FIRST = 6, 2048  # a sixth of the samples, at most so many, come first in a file: they are decoded while the others are read
 
 
 class Codec:
@@ -221,7 +224,9 @@ class Codec:
         x = images(x, "x", self.model.n_in)
         check_max_error(max_error)
         symbols = self._quantise(x, n_threads)
-        codes, tables, pixels, checksum = entropy.encode(symbols, self.tables), b"", b"", 0
+        first = _first(len(x))
+        codes = entropy.encode([*symbols[:, :first], *symbols[:, first:]], self.tables * 2)
+        tables, pixels, checksum = b"", b"", 0
         if max_error is not None:
             reconstruction = self._pixels(symbols, n_threads, exact=True)
             tables, pixels = bounded.encode(x, reconstruction, max_error)
@@ -250,11 +255,9 @@ class Codec:
         file = container.read(data, self.digest)
         if file.features != self.model.n_in or not -1 <= file.max_error <= 255:
             raise ValueError(f"data is damaged: it has {file.features} features, max_error {file.max_error}")
-        least = sum(float(table.bits.min()) for table in self.tables) / 2  # of a sample; halved, as the coder rounds
-        if file.samples * file.features > _LARGE and file.samples * least > 8 * len(file.codes) + 64:
+        if file.samples * file.features > _LARGE and file.samples * self._least() > 8 * len(file.codes) + 64:
             raise ValueError(f"data is damaged: its {len(file.codes)} bytes of codes cannot hold {file.samples} samples")
-        symbols = np.stack(entropy.decode(file.codes, [file.samples] * len(self.tables), self.tables))
-        reconstruction = self._pixels(symbols, n_threads, exact=file.max_error >= 0)
+        reconstruction = self._decode(file, n_threads)
         if file.max_error < 0:
             return reconstruction
         if zlib.crc32(reconstruction.data) != file.checksum:
@@ -272,24 +275,59 @@ class Codec:
             symbols[:, start : start + _BLOCK] = codes.T
         return symbols
 
+    def _least(self) -> float:
+        """Bits of a sample at least; halved, as the coder rounds."""
+        return sum(float(table.bits.min()) for table in self.tables) / 2
+
+    def _decode(self, file: container.Contents, n_threads: int | None) -> Array:
+        """Bytes (samples, features) of a file's codes. Reading these holds the GIL, a decoder's forward pass does not."""
+        first, exact, n = _first(file.samples), file.max_error >= 0, len(self.tables)
+        some, others = (np.empty((n, samples), np.int32) for samples in (first, file.samples - first))
+        columns = entropy.decode(file.codes, [len(row) for row in (*some, *others)], self.tables * 2)
+        x = np.empty((file.samples, self.model.n_out), np.uint8)
+        _read(columns, some)
+        with ThreadPoolExecutor(1) as beside:
+            pixels = None
+            if first and check_threads(n_threads) > 1:
+                pixels = beside.submit(self._decoder(exact).infer, self._codes(some, exact), "codes", None, 1)
+            _read(columns, others)
+            next(columns, None)  # that was all
+            self._fill(x[first:], others, n_threads, exact)
+            if pixels is None:
+                self._fill(x[:first], some, n_threads, exact)
+            else:
+                self._to_bytes(pixels.result(), x[:first])
+        return x
+
     def _pixels(self, symbols: Array, n_threads: int | None, exact: bool) -> Array:
         """Bytes (samples, features) of codes. ``exact``: computed in float64, so that rounding is the same on all machines."""
-        n = symbols.shape[1]
-        decoder = self._in_float64() if exact else self.model.decoder
-        codes, y = (np.empty((min(n, _BLOCK), width), decoder.dtype) for width in (len(symbols), decoder.n_out))
-        x = np.empty((n, decoder.n_out), np.uint8)
-        for start in range(0, n, _BLOCK):
-            part = symbols[:, start : start + _BLOCK].T
-            z = codes[: len(part)]
-            np.copyto(z, part, casting="unsafe")
-            z += self._low
-            pixels = decoder.infer(z, "codes", y[: len(z)], n_threads)
-            pixels *= 255
-            if decoder[-1].activation != "sigmoid":
-                np.clip(pixels, 0, 255, out=pixels)
-            pixels += 0.5
-            np.copyto(x[start : start + _BLOCK], pixels, casting="unsafe")  # downwards
+        x = np.empty((symbols.shape[1], self.model.n_out), np.uint8)
+        self._fill(x, symbols, n_threads, exact)
         return x
+
+    def _fill(self, x: Array, symbols: Array, n_threads: int | None, exact: bool) -> None:
+        """x := the bytes (samples, features) of codes (features, samples)."""
+        decoder = self._decoder(exact)
+        y = np.empty((min(len(x), _BLOCK), decoder.n_out), decoder.dtype)
+        for start in range(0, len(x), _BLOCK):
+            z = self._codes(symbols[:, start : start + _BLOCK], exact)
+            self._to_bytes(decoder.infer(z, "codes", y[: len(z)], n_threads), x[start : start + _BLOCK])
+
+    def _codes(self, symbols: Array, exact: bool) -> Array:
+        """What the decoder takes, (samples, features), of codes as :meth:`_quantise` gives them."""
+        codes = symbols.T.astype(self._decoder(exact).dtype, order="C")
+        codes += self._low
+        return codes
+
+    def _to_bytes(self, pixels: Array, x: Array) -> None:
+        pixels *= 255
+        if self.model.decoder[-1].activation != "sigmoid":
+            np.clip(pixels, 0, 255, out=pixels)
+        pixels += 0.5
+        np.copyto(x, pixels, casting="unsafe")  # downwards
+
+    def _decoder(self, exact: bool) -> Layers:
+        return self._in_float64() if exact else self.model.decoder
 
     def _in_float64(self) -> Layers:
         if self._exact is None:
@@ -351,6 +389,18 @@ def images(x: Any, argument: str = "x", width: int | None = None) -> Array:
     _check.finite(x, argument)
     _check.between(x, 0, 1, argument, "scale them, or give uint8")
     return np.asarray(np.rint(x * 255), np.uint8)
+
+
+def _first(samples: int) -> int:
+    """How many samples come first in a file of so many."""
+    part, most = _FIRST
+    return min(samples // part, most)
+
+
+def _read(columns: Iterator[Array], symbols: Array) -> None:
+    """The next columns, into the rows of an array."""
+    for row, column in zip(symbols, columns, strict=False):
+        row[...] = column
 
 
 def psnr(decoded: Any, original: Any) -> float:

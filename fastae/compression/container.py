@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-MAGIC, VERSION = b"FAEC", 1
+MAGIC, VERSION = b"FAEC", 2
 _HEADER = struct.Struct("<4sBxhIIQ16sQQQ")
 _CHECKSUM = 4  # bytes
 

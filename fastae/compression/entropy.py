@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,21 +66,21 @@ def encode(columns: Sequence[Array] | Array, tables: Sequence[Table]) -> bytes:
     return bytes(coder.get_compressed().astype("<u4").tobytes())
 
 
-def decode(data: bytes, sizes: Iterable[int], tables: Sequence[Table]) -> list[Array]:
-    """The arrays, of so many elements each.
+def decode(data: bytes, sizes: Iterable[int], tables: Sequence[Table]) -> Iterator[Array]:
+    """The arrays, of so many elements each, one after the other.
 
     Raises
     ------
     ValueError
-        The bytes hold something else.
+        The bytes hold something else; which may be seen behind the last array only.
     """
     if len(data) % 4:
         raise ValueError(f"{len(data)} bytes are no whole words")
     coder = _stream().stack.AnsCoder(np.frombuffer(data, "<u4").astype(np.uint32))
-    columns = [coder.decode(model, n) for model, n in zip(_models(tables), sizes, strict=True)]
+    for model, n in zip(_models(tables), sizes, strict=True):
+        yield coder.decode(model, n)
     if not coder.is_empty():
         raise ValueError("more was coded than the sizes say")
-    return columns
 
 
 def pack(tables: Sequence[Table]) -> bytes:
