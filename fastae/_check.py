@@ -251,11 +251,12 @@ def output(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any], *inp
     if not isinstance(out, np.ndarray) or out.dtype != dtype or out.shape != shape:
         got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise ValueError(f"out takes an array of {dtype} {shape}, got {got}")
-    if not out.flags.carray:  # writable, C-contiguous and aligned
-        if not out.flags.writeable:
+    flags = out.flags
+    if not flags.carray:  # writable, C-contiguous and aligned
+        if not flags.writeable:
             raise ValueError("out is read-only; a writable array is needed")
         return np.empty(shape, dtype), True
-    for a in inputs:
-        if a is not None and np.may_share_memory(out, a):
+    for a in inputs:  # two arrays that own their memory share none of it, which is sooner seen
+        if a is not None and (a is out or a.base is not None or not flags.owndata) and np.may_share_memory(out, a):
             return np.empty(shape, dtype), True
     return out, False

@@ -321,9 +321,11 @@ class Network:
         if sparse := type(x) is not np.ndarray and hasattr(x, "tocsr"):
             step = _check.together(x, BLOCK)
         result, copy = _check.output(out, (n, self.n_out), self.dtype, None if sparse else x)
+        at_once = n <= step and not sparse
         for start in range(0, n, step):  # a call at a time, so that Ctrl-C is noticed
-            block = _check.dense(x, slice(start, start + step))
-            if not inference.run(block, result[start : start + step], threads):
+            end = start + step
+            block, part = (x, result) if at_once else (_check.dense(x, slice(start, end)), result[start:end])
+            if not inference.run(block, part, threads):
                 _check.finite(block, argument, self.dtype, first_row=start)
         if copy and out is not None:
             out[...] = result

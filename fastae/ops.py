@@ -14,9 +14,13 @@ from .functions import resolve
 from .settings import check_threads, kernels
 
 __all__ = ["linear", "linear_grad_input", "linear_grad_weight", "matmul"]
+_FLOATS = frozenset(map(np.dtype, _check.DTYPES))  # of native byte order
 
 
 def _operand(value: Any, argument: str, dtype: np.dtype[Any] | None = None, ndim: int = 2) -> Array:
+    dtypes = _FLOATS if dtype is None else (dtype,)
+    if type(value) is np.ndarray and value.dtype in dtypes and value.ndim == ndim and value.flags.aligned:
+        return value  # nearly always; what follows would find the same
     if hasattr(value, "tocsr"):
         raise TypeError(f"{argument} takes an array, got a sparse matrix; give {argument}.toarray()")
     a = np.asarray(_check.array(value, f"{argument} takes an array of {ndim} dimensions"))
@@ -89,14 +93,14 @@ def matmul(
     a = _operand(a, "a")
     b = _operand(b, "b", a.dtype)
     alpha, beta = _factor(alpha, "alpha"), _factor(beta, "beta")
-    a, b = (a.T if transpose_a else a), (b.T if transpose_b else b)
-    _same("columns of op(a)", a.shape[1], "rows of op(b)", b.shape[0])
+    op_a, op_b = (a.T if transpose_a else a), (b.T if transpose_b else b)
+    _same("columns of op(a)", op_a.shape[1], "rows of op(b)", op_b.shape[0])
     if beta != 0 and out is None:
         raise ValueError(f"out is needed with beta = {beta}")
-    c, copy = _check.output(out, (a.shape[0], b.shape[1]), a.dtype, a, b)
+    c, copy = _check.output(out, (op_a.shape[0], op_b.shape[1]), a.dtype, a, b)
     if copy and beta != 0:
         c[...] = out
-    kernels().matmul(a, b, c, alpha, beta, check_threads(n_threads))
+    kernels().matmul(op_a, op_b, c, alpha, beta, check_threads(n_threads))
     return _result(c, copy, out)
 
 

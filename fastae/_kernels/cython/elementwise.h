@@ -266,6 +266,23 @@ INLINE void N(loss_columns_of)(int loss, ptrdiff_t features, ptrdiff_t n, const 
             }
         return;
     }
+    if (loss == BCE_WITH_LOGITS && !weights) { /* one logarithm for eight, which is that of the product of 1 + e, 1 to 2 each */
+        for (ptrdiff_t i = 0; i < n; i += LANES) {
+            const ivec inside = N(lanes_below)(n - i);
+            for (ptrdiff_t f = 0; f < features;) {
+                vec product = one, rest = zero;
+                for (ptrdiff_t last = f + 8 < features ? f + 8 : features; f < last; f++) {
+                    const vec y = N(load)(out + f * ld + i), t = N(load)(target + f * ld_target + i);
+                    const vec e = N(exp_negative)(-N(absolute)(y)), u = 1 + e;
+                    N(store)(grad + f * ld_grad + i, (vec)((ivec)((N(where_negative)(y, e, one) / u - t) * scale) & inside));
+                    rest += N(where_negative)(y, zero, y) - y * t + N(lost)(e, u);
+                    product *= u;
+                }
+                *(N(sums_u) *)(sample_loss + i) += __builtin_convertvector(rest + N(log)(product), N(sums));
+            }
+        }
+        return;
+    }
 #define SUM(term, slope)                                                                         \
     for (ptrdiff_t i = 0; i < n; i += LANES) {                                                   \
         const ivec inside = N(lanes_below)(n - i);                                               \

@@ -25,12 +25,17 @@ cdef Py_ssize_t inference_bytes(const Passage* p, int n_threads) noexcept nogil:
     return (p.widest + LINE) * max(columns, 2 * MANY if p.samples < MANY else 0) * size + 64
 
 
+cdef bint as_needed(const Source* x, real* _) noexcept nogil:
+    """Whether rows can be read where they lie: numbers of the network's type, side by side."""
+    cdef bint same = x.typenum == (cnp.NPY_FLOAT64 if sizeof(real) == 8 else cnp.NPY_FLOAT32)
+    return same and x.indices == NULL and x.column_stride == sizeof(real) and x.row_stride % <Py_ssize_t>sizeof(real) == 0
+
+
 cdef void load_block(const Passage* p, Py_ssize_t first, Py_ssize_t n, const Matrix* x, real* square) noexcept nogil:
     """n samples, from the first on, as columns; those beyond, up to whole vectors, are zero."""
     cdef Py_ssize_t lanes = vector_lanes[real](NULL), size = sizeof(real), n_in = p.layers[0].n_in, s = 0, f, r
-    cdef bint in_place = (p.x.typenum == cnp.NPY_FLOAT64 if p.is_double else p.x.typenum == cnp.NPY_FLOAT32)
+    cdef bint in_place = as_needed[real](&p.x, NULL)
     cdef Source corner = p.x
-    in_place = in_place and p.x.column_stride == size and p.x.row_stride % size == 0
     while s < n:
         f = 0
         while f < n_in:
@@ -109,24 +114,29 @@ cdef bint infer_many(const Passage* p, Team* team, int member, real* workspace) 
 
 
 cdef bint infer_few(const Passage* p, Team* team, int member, real* _) noexcept nogil:
-    """Few samples; whether those that this member gathers are finite."""
+    """Few samples; whether those that this member looks at, and gathers where that is needed, are finite."""
     cdef Py_ssize_t stride = p.widest + LINE, s, first, last
+    cdef Matrix x = Matrix(<void*>p.x.data, p.x.row_stride // <Py_ssize_t>sizeof(real))
     cdef Matrix rows[2]
     cdef Layer layer
-    cdef bint finite = True
+    cdef bint finite = True, in_place = as_needed[real](&p.x, NULL)
     cdef int l
     rows[0] = Matrix(align(p.workspace), stride)
     rows[1] = Matrix(<real*>rows[0].data + MANY * stride, stride)
+    if not in_place:
+        x = rows[0]
     for s in range(p.samples * member // team.size, p.samples * (member + 1) // team.size):
-        gather_row(&p.x, s, p.layers[0].n_in, at[real](&rows[0], s, 0, NULL))
-        finite &= all_finite(p.layers[0].n_in, at[real](&rows[0], s, 0, NULL))
+        if not in_place:
+            gather_row(&p.x, s, p.layers[0].n_in, at[real](&x, s, 0, NULL))
+        finite &= all_finite(p.layers[0].n_in, at[real](&x, s, 0, NULL))
     for l in range(p.n_layers):
         layer = p.layers[l]
-        layer.x_rows, layer.y_rows = rows[l % 2], rows[(l + 1) % 2]
+        layer.x_rows, layer.y_rows = x if l == 0 else rows[l % 2], rows[(l + 1) % 2]
         if l == p.n_layers - 1:
             layer.y_rows = Matrix(p.out, layer.n_out)
         layer.kept_rows = layer.y_rows
-        meet(team)
+        if l > 0 or not in_place:
+            meet(team)
         part(layer.n_out, team, member, &first, &last)
         if last > first:
             forward_few[real](&layer, p.samples, first, last, NULL)

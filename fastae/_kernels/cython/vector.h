@@ -196,7 +196,7 @@ INLINE vec N(expm1_negative)(vec x) /* e^x - 1 for x <= 0, exact near 0 */
     return s * p + (s - 1);
 }
 
-/* log(x) for 0 <= x <= 2, which is all that is needed here; of 0 it is that of half the least subnormal number. log(x) =
+/* log(x) for 0 <= x < 2^104, which is all that is needed here; of 0 it is that of half the least subnormal number. log(x) =
  * n ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt(2)). float32: log(1 + f) = f - f^2 / 2 + f^3 P(f), P of degree 7 fitted to the least
  * largest relative error, 2^-27.3. float64: 2 atanh(s), s = f / (2 + f), by its Taylor series in s^2 <= 0.0295, arranged as Kahan
  * does (f - (f^2/2 - s (f^2/2 + R))) to keep the bits of f. */
@@ -221,12 +221,13 @@ INLINE vec N(log)(vec x)
     return n * LN2_HIGH - (rest - f);
 }
 
-/* log(1 + x) for -1 <= x <= 1: log of the rounded sum u, plus what rounding lost over u, for which the first terms of the series of
- * 1 / (1 + x) are enough. NaN stays. */
-INLINE vec N(log1p)(vec x)
+/* log(1 + x) - log(u) for -1 <= x <= 1 and u the rounded sum 1 + x: what rounding lost, over u, for which the first terms of the
+ * series of 1 / (1 + x) are enough. NaN stays. */
+INLINE vec N(lost)(vec x, vec u) { return (x - (u - 1)) * (1 - x * (1 - (REAL)0.5 * x)); }
+INLINE vec N(log1p)(vec x) /* log(1 + x) for -1 <= x <= 1 */
 {
     const vec u = 1 + x;
-    return N(log)(u) + (x - (u - 1)) * (1 - x * (1 - (REAL)0.5 * x));
+    return N(log)(u) + N(lost)(x, u);
 }
 
 INLINE vec N(sigmoid)(vec x)
