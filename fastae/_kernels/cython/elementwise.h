@@ -16,6 +16,7 @@ typedef double Pair __attribute__((vector_size(16)));
 /* The sum of n numbers, as eight interleaved sums: one alone would wait for each addition. */
 static double interleaved_sum(ptrdiff_t n, const double *p)
 {
+    if (n == 1) return *p; /* of the shortest steps this would be a part that counts */
     double sum[8] = {0};
     ptrdiff_t i = 0;
     for (; i + 8 <= n; i += 8) UNROLL for (int l = 0; l < 8; l++) sum[l] += p[i + l];

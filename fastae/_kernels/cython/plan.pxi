@@ -119,8 +119,10 @@ cdef struct Watch:                  # when the watcher is called next
     Py_ssize_t interval, left       # steps from look to look at the clock, and until the next
 
 
-cdef bint watched(Training* p, Watch* watch, Py_ssize_t rows) noexcept nogil:
-    """Calls the watcher, if it is time; whether it has had enough. Of the shortest steps, only some look at the clock."""
+cdef bint watched(Training* p, Watch* watch, Py_ssize_t rows, double total) noexcept nogil:
+    """Calls the watcher, if it is time; whether it has had enough. Of the shortest steps, only some look at the clock.
+
+    What members read is not written to in every step: they would wait for it, as for all that shares its line of the cache."""
     cdef double now
     watch.left -= 1
     if p.plan == NULL or watch.left > 0:
@@ -133,7 +135,7 @@ cdef bint watched(Training* p, Watch* watch, Py_ssize_t rows) noexcept nogil:
     watch.looked, watch.left = now, watch.interval
     if now - watch.called < 1.0 / WATCHES_A_SECOND:
         return False
-    watch.called = now
+    watch.called, p.total = now, total
     return call_watcher(p, rows)
 
 
@@ -149,6 +151,8 @@ cdef void begin(const Training* p, Step* step, Py_ssize_t start, Py_ssize_t n) n
     """The n-th step of a run, over order[start:]."""
     step.number, step.start = p.step_before + n, start
     step.rows = min(p.batch_size * p.accumulate, p.last - start)
+    if n > 0 and p.schedule == NULL and p.rule.kind == RULE_SGD:
+        return                          # the rule is that of the step before
     step.factor, step.rule = 1, p.rule
     if p.schedule != NULL:
         step.rule.lr, step.rule.momentum, step.factor = p.schedule[3 * n], p.schedule[3 * n + 1], p.schedule[3 * n + 2]
@@ -204,33 +208,68 @@ cdef double pass_blocks(const Training* p, const Step* step, Py_ssize_t start, P
     return penalty
 
 
+cdef Py_ssize_t tiny_steps(Training* p, Py_ssize_t last, Team* team, real* _) noexcept nogil:
+    """As ``steps``, of a tiny network, where some tens of nanoseconds count: one thread, one batch a step, no recipe."""
+    cdef Py_ssize_t start = p.first, rows = 0, n = 0
+    cdef double value, divisor = 1, total = p.total_before
+    cdef real scale = 1
+    cdef Step step
+    cdef Watch watch = Watch(seconds(), seconds(), 1, 1)
+    exchange_all[real](p, 0, p.n_rectangles, True, team, 0, NULL)
+    while start < last:
+        begin(p, &step, start, n)
+        n += 1
+        if step.rows != rows:
+            rows, divisor = step.rows, divisor_of[real](p, &step, team, 0, NULL)
+            scale = <real>(1 / divisor)
+        gather[real](p, &step, start, 0, rows, NULL)
+        pass_tiny(p, rows, scale)
+        value = interleaved_sum(rows, p.sample_loss) / divisor
+        if not isfinite(value) or not learn_tiny[real](p, &step, rows, NULL):
+            break
+        p.stop = watched(p, &watch, start - p.first, total)
+        start += rows
+        total += value * rows
+        if p.stop:
+            break
+    p.total = total
+    return start
+
+
+cdef inline Py_ssize_t ended(Training* p, Py_ssize_t start, int member, double total, double penalty) noexcept nogil:
+    """Where steps ended, and what their losses add up to."""
+    if member == 0:
+        p.total, p.penalty = total, penalty
+    return start
+
+
 cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real* _) noexcept nogil:
     """Steps over order[first:last], from the flat weights, which stay as they are. Returns where a step failed, or last."""
     cdef Py_ssize_t q0 = first_rectangle(p, member, team.size), q1 = first_rectangle(p, member + 1, team.size)
-    cdef Py_ssize_t start = p.first, end, batch, rows, n = 0
+    cdef Py_ssize_t start = p.first, end, batch, rows, before = 0, n = 0
     cdef bint few, finite
-    cdef double value, penalty, divisor, total = p.total_before, total_penalty = 0
-    cdef real scale
+    cdef double value, penalty, divisor = 1, total = p.total_before, total_penalty = 0
+    cdef real scale = 1
     cdef real room[3 * TILE_ELEMENTS + BLOCK + 64]
     cdef real* space = <real*>align(room)
     cdef real* dw = space + TILE_ELEMENTS           # a tile of gradients, or the biases of a rectangle; another tile
     cdef Step step
     cdef Watch watch = Watch(seconds(), seconds(), 1, 1)
+    if p.tiny:
+        return tiny_steps[real](p, last, team, NULL)
     exchange_all[real](p, q0, q1, True, team, member, NULL)
     meet(team)
     while start < last:
         begin(p, &step, start, n)
         n += 1
-        divisor = divisor_of[real](p, &step, team, member, NULL)
-        scale = <real>(1 / divisor)
+        if step.rows != before or p.missing:
+            before, divisor = step.rows, divisor_of[real](p, &step, team, member, NULL)
+            scale = <real>(1 / divisor)
         value, penalty, batch, end = 0, 0, start, start + step.rows
         while True:
             rows = min(p.batch_size, end - batch)
             few = rows < MANY and not p.staged
-            if p.tiny:
-                gather[real](p, &step, batch, 0, rows, NULL)
-                pass_tiny(p, rows, scale)
-            elif few:
+            if few:
                 pass_few(p, &step, batch, rows, scale, team, member, space)
             else:
                 penalty += pass_blocks(p, &step, batch, rows, scale, team, member, space) / step.rows
@@ -239,13 +278,10 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
             if p.penalised:
                 penalty += interleaved_sum(rows, p.sample_penalty) / step.rows
             if not isfinite(value + penalty):
-                return start
-            if p.tiny:
-                finite = learn_tiny[real](p, &step, rows, NULL)
-            else:
-                finite = learn(p, &step, rows, few, batch == start, q0, q1, dw, space)
-                if p.sparse:
-                    finite &= sparse_learn[real](p, &step, batch, rows, team, member, NULL)
+                return ended(p, start, member, total, total_penalty)
+            finite = learn(p, &step, rows, few, batch == start, q0, q1, dw, space)
+            if p.sparse:
+                finite &= sparse_learn[real](p, &step, batch, rows, team, member, NULL)
             batch += rows
             if batch == end:
                 break
@@ -257,21 +293,19 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
                 step.rule.factor = clip_factor(p)
             finite = apply[real](p, &step, q0, q1, NULL)
         p.finite[member] = finite
-        if member == 0:
-            p.stop = watched(p, &watch, start - p.first)
+        if member == 0 and watched(p, &watch, start - p.first, total):
+            p.stop = True
         meet(team)
         if not all_true(p.finite, team.size):
             p.stop = False
-            return start
+            break
         start = end
         value += penalty
         total += value * step.rows
         total_penalty += penalty * step.rows
-        if member == 0:
-            p.total, p.penalty = total, total_penalty
         if p.stop:
             break
-    return start
+    return ended(p, start, member, total, total_penalty)
 
 
 cdef void train(Training* p, Team* team, int member, real* _) noexcept nogil:

@@ -41,7 +41,7 @@
         UNROLL for (int j = 0; j < nv; j++) row[j] = N(load)(b + j * LANES);                                           \
         UNROLL for (int i = 0; i < mr; i++) {                                                                          \
             vec factor = N(splat)(i < 4 ? a[i * rs] : a4[(i - 4) * rs]);                                               \
-            HOLD(factor);                                                                                              \
+            if (nv > 1) HOLD(factor); /* else one instruction broadcasts and multiplies */                             \
             UNROLL for (int j = 0; j < nv; j++) acc[i][j] += row[j] * factor;                                          \
         }                                                                                                              \
         a += cs, a4 += cs, b += ldb;                                                                                   \
