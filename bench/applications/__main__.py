@@ -2,6 +2,8 @@
 
 import argparse
 import importlib
+import importlib.util
+import os
 import resource
 import subprocess
 import sys
@@ -18,6 +20,7 @@ NAMES = (
     "imputation",
     "recommendation",
 )
+NEEDS = "PIL", "bm3d", "constriction", "pywt", "recbole", "scipy", "skimage", "sklearn", "torch"
 
 
 def main():
@@ -29,6 +32,11 @@ def main():
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
         raise SystemExit(f"NAME takes {', '.join(NAMES)}; got {', '.join(sorted(unknown))}")
+    if missing := [name for name in NEEDS if importlib.util.find_spec(name) is None]:
+        install = "pip install -e '.[applications]' && pip install --no-deps recbole==1.2.1"
+        raise SystemExit(f"missing: {', '.join(missing)}; {install}")
+    if not os.environ.get("FASTAE_DATA"):
+        raise SystemExit("FASTAE_DATA must name the folder that has mnist/, fashion-mnist/ and adbench/")
     fastae.set_num_threads(options.threads)
     if options.one:
         measure(options.names[0], options.seed)

@@ -47,8 +47,6 @@ def bars(seed):
 def movielens():
     """Ratings in the order of the file: users, items (from 0), values."""
     package = importlib.util.find_spec("recbole")
-    if package is None:
-        raise SystemExit("pip install --no-deps recbole==1.2.1")
     path = Path(package.submodule_search_locations[0], "dataset_example/ml-100k/ml-100k.inter")
     table = np.loadtxt(path, skiprows=1)
     assert table.shape == (100_000, 4)
