@@ -355,6 +355,7 @@ def test_orders_are_random(kernels):
 # ---- the plan --------------------------------------------------------------------------------------------------------
 
 SGD = (0, 0.2, 0.9, True, 0.01, 0, 0)
+PLAIN_SGD = (0, 0.2, 0.0, False, 0.0, 0, 0)
 NET = ((6, 9, True), (9, 4, False), (4, 6, True))  # n_in, n_out, bias
 ELU, TANH, SIGMOID = (ACTIVATIONS.index(name) for name in ("elu", "tanh", "sigmoid"))
 
@@ -411,6 +412,27 @@ def test_plan_by_loss(check, middle, batch, loss, dtype, rng):
     net, last = ((6, middle, False), (middle, 3, False)), SIGMOID if LOSSES[loss] == "bce" else 0
     for sgd in (SGD, (0, 0.2, 0.0, False, 0.0, 0, 0), (0, 0.2, 0.0, False, 0.01, 0, 0), (0, 0.2, 0.9, False, 0.0, 0, 0)):
         check(x, target, None, dtype, activation=TANH, last=last, loss=loss, net=net, sgd=sgd, batch=batch)
+
+
+@DTYPES
+@ACTIVATION_NUMBERS
+def test_plan_of_single_samples(check, activation, dtype, rng):
+    """Networks of one to three layers no wider than 16, each sample a step of plain SGD, all orders and targets."""
+    for widths in ((3, 3), (16, 1, 16), (8, 3, 8), (1, 15, 2), (7, 16, 5, 7)):
+        net = tuple((n, m, (n + m) % 3 > 0) for n, m in itertools.pairwise(widths))
+        x, target = uniform(rng, dtype, 23, widths[0]), uniform(rng, dtype, 23, widths[-1])
+        for order in (None, rng.permutation(23)):
+            check(x, target, order, dtype, activation=activation, net=net, batch=1, sgd=PLAIN_SGD)
+            if widths[0] == widths[-1]:
+                check(x, None, order, dtype, activation=activation, last=SIGMOID, net=net, batch=1, sgd=PLAIN_SGD)
+
+
+@DTYPES
+@LOSS_NUMBERS
+def test_plan_of_single_samples_by_loss(check, loss, dtype, rng):
+    x, target = uniform(rng, dtype, 23, 6), rng.uniform(0, 1, (23, 3)).astype(dtype)
+    net, last = ((6, 4, False), (4, 3, True)), SIGMOID if LOSSES[loss] == "bce" else 0
+    check(x, target, None, dtype, activation=TANH, last=last, loss=loss, net=net, sgd=PLAIN_SGD, batch=1)
 
 
 @DTYPES
@@ -512,6 +534,31 @@ def test_plan_stops_before_a_step_that_is_not_finite(kernels, bad, dtype, rng):
         results.append((weights.tobytes(), velocity.tobytes(), total, gradients.tobytes()))
     assert results[0] == results[1]
     assert results[0][:3] == results[2][:3]
+
+
+@DTYPES
+@pytest.mark.parametrize("layers", [((3, 3),), ((3, 5), (5, 3))], ids=["one layer", "two layers"])
+@pytest.mark.parametrize("bad", ["nan", "inf", "weights"])
+def test_plan_of_single_samples_stops_before_a_step_that_is_not_finite(kernels, bad, layers, dtype, rng):
+    """The same where weights are only looked at in the end: with sigmoids an infinite one does not show in the loss."""
+    largest = float(np.finfo(dtype).max)
+    x, target = np.ones((20, 3), dtype), np.full((20, 3), 0.5, dtype)  # of which nothing is learnt from weights of 0
+    rates = (0, largest**0.7, 0.0, False, 0.0, 0, 0)
+    x[13], target[13] = largest**0.4 if bad == "weights" else float(bad), 0
+    net = [(*widths, 1, True) for widths in layers[:-1]] + [(*layers[-1], SIGMOID, True)]
+    size = sum((n + 1) * m for n, m in layers)
+    start = np.zeros(size, dtype)
+    start[: size - 3 * (layers[-1][0] + 1)] = 0.25
+    results = []
+    for rows, with_gradients in ((20, True), (20, False), (14, False), (13, False)):
+        weights, gradients = start.copy(), np.zeros_like(start)
+        plan = kernels.Plan(net, weights, None, 1, 0, 1)
+        done, total = plan.run(x, target, None, 0, rows, rates, gradients if with_gradients else None)
+        assert done == 13
+        assert np.isfinite(weights).all()
+        assert plan.run(x, target, None, 16, 20, PLAIN_SGD)[0] == 4
+        results.append((weights.tobytes(), total))
+    assert len(set(results)) == 1
 
 
 # ---- refusals and fences, in a process of their own, as a failure may be a crash ---------------------------------------

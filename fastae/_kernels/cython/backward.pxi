@@ -1,26 +1,37 @@
 # Training's own half of a step: samples and the gradients by them (phase 1), weights and the gradients by them (phase 2).
 # exchange moves weights between the flat arrays and their padded rows, at both ends of a run.
 
+cdef inline void gather_from(const Training* p, const Source* source, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n,
+                      const Matrix* out, Py_ssize_t s0, real* _) noexcept nogil:
+    """The rows order[first : first + rows] of a source, to those from s0 on; what the next batch needs is asked for."""
+    cdef Py_ssize_t r, next_row, ahead = max(p.batch_size, AHEAD_ROWS)
+    cdef real* to = at[real](out, s0, 0, NULL)
+    if is_plain_source[real](source, NULL):
+        if real is float:
+            copy_rows_f32(rows, n, source.data, source.row_stride, p.order, first, ahead, p.last, to, out.stride)
+        else:
+            copy_rows_f64(rows, n, source.data, source.row_stride, p.order, first, ahead, p.last, to, out.stride)
+        return
+    for r in range(first, first + rows):
+        gather_row(source, row_at(p, r), n, to)
+        to += out.stride
+        next_row = r + ahead
+        if next_row < p.last:
+            fetch(source.data + row_at(p, next_row) * source.row_stride, source.row_bytes, False)
+
+
 cdef void gather(const Training* p, const Step* step, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, real* _) noexcept nogil:
     """Samples s0 to s1 of the batch that starts at order[start], as rows."""
-    cdef Layer* first = &p.layers[0]
-    cdef Py_ssize_t n_out = p.layers[p.n_layers - 1].n_out, s, r, row
-    cdef real* x
-    cdef real* target
-    for s in range(s0, s1):
-        row = start + s if p.order == NULL else p.order[start + s]
-        x, target = at[real](&first.x_rows, s, 0, NULL), at[real](&p.target_rows, s, 0, NULL)
-        gather_row(&p.x_source, row, first.n_in, x)
-        if not p.is_target_input:
-            gather_row(&p.target_source, row, n_out, target)
-        if p.noise or p.missing:
-            disturb_row(p, step, start - step.start + s, x, target if p.copies_target else <real*>NULL)
-        if p.sample_weight != NULL:
-            (<real*>p.weight_rows)[s] = (<real*>p.sample_weight)[row]
-        r = start + p.batch_size + s                                            # the same place of the next batch
-        if r < p.last:
-            row = r if p.order == NULL else p.order[r]
-            fetch(p.x_source.data + row * p.x_source.row_stride, p.x_source.row_bytes, False)
+    cdef const Layer* first = &p.layers[0]
+    cdef Py_ssize_t s
+    gather_from[real](p, &p.x_source, start + s0, s1 - s0, first.n_in, &first.x_rows, s0, NULL)
+    if not p.is_target_input:
+        gather_from[real](p, &p.target_source, start + s0, s1 - s0, p.layers[p.n_layers - 1].n_out, &p.target_rows, s0, NULL)
+    for s in range(s0, s1 if p.noise or p.missing else s0):
+        disturb_row(p, step, start - step.start + s, at[real](&first.x_rows, s, 0, NULL),
+                    at[real](&p.target_rows, s, 0, NULL) if p.copies_target else <real*>NULL)
+    for s in range(s0, s1 if p.sample_weight != NULL else s0):
+        (<real*>p.weight_rows)[s] = (<real*>p.sample_weight)[row_at(p, start + s)]
 
 
 cdef void gather_beside(const Training* p, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, real* _) noexcept nogil:
@@ -273,6 +284,35 @@ cdef inline void pass_tiny(const Training* p, Py_ssize_t samples, real scale) no
         tiny_pass_f32(p.layers, p.n_layers, p.loss, samples, &target, scale, p.sample_loss)
     else:
         tiny_pass_f64(p.layers, p.n_layers, p.loss, samples, &target, scale, p.sample_loss)
+
+
+cdef inline void begin_singles(const Training* p, real* _) noexcept nogil:
+    if real is float:
+        tiny_begin_f32(p.layers, p.n_layers)
+    else:
+        tiny_begin_f64(p.layers, p.n_layers)
+
+
+cdef inline void step_single(const Training* p, Py_ssize_t now, real scale) noexcept nogil:
+    """A whole step of one sample in row ``now`` by plain SGD; scale holds the learning rate."""
+    cdef Matrix target = p.layers[0].x_rows if p.is_target_input else p.target_rows
+    if real is float:
+        tiny_single_f32(p.layers, p.n_layers, p.loss, now, &target, scale, p.sample_loss)
+    else:
+        tiny_single_f64(p.layers, p.n_layers, p.loss, now, &target, scale, p.sample_loss)
+
+
+cdef inline bint end_singles(const Training* p, Py_ssize_t last, real* _) noexcept nogil:
+    """Finishes the last step; whether all weights are finite."""
+    cdef const Layer* first = &p.layers[0]
+    cdef bint finite
+    if real is float:
+        finite = tiny_end_f32(p.layers, p.n_layers, last)
+    else:
+        finite = tiny_end_f64(p.layers, p.n_layers, last)
+    turn(padded[real](first.n_in, NULL), padded[real](first.n_out, NULL), <real*>first.turned.data, first.turned.stride,
+         <real*>first.weight.data, first.weight.stride)
+    return finite
 
 
 # ---- phase 2 ----

@@ -347,6 +347,23 @@ static void N(sum_rows)(ptrdiff_t rows, ptrdiff_t n, const REAL *a, ptrdiff_t ld
     }
 }
 
+/* out[r] = row first + r, or order[first + r], of a source whose rows are `bytes` apart; as copy_padded. What stands `ahead` places
+ * later, below last, is asked for. */
+static void N(copy_rows)(ptrdiff_t rows, ptrdiff_t n, const char *source, ptrdiff_t bytes, const int64_t *order, ptrdiff_t first,
+                         ptrdiff_t ahead, ptrdiff_t last, REAL *out, ptrdiff_t ld)
+{
+    const ptrdiff_t whole = n / LANES * LANES;
+    for (ptrdiff_t end = first + rows; first < end; first++, out += ld) {
+        const char *in = source + (order ? order[first] : first) * bytes;
+        for (ptrdiff_t i = 0; i < whole; i += LANES) N(store)(out + i, N(load)((const REAL *)in + i));
+        if (whole < n) N(store)(out + whole, N(load_upto)((const REAL *)in + whole, n - whole));
+        if (first + ahead < last) {
+            const char *next = source + (order ? order[first + ahead] : first + ahead) * bytes;
+            for (ptrdiff_t i = 0; i < n * REAL_BYTES; i += 64) prefetch(next + i);
+        }
+    }
+}
+
 /* out = in, whole vectors, the last one filled up with zeros. */
 INLINE void N(copy_padded)(ptrdiff_t n, REAL *out, const REAL *in)
 {

@@ -97,12 +97,24 @@ cdef extern from "engine.h" nogil:
                        double* sample_loss)
     void tiny_pass_f64(const Layer* layers, int n_layers, int loss, Py_ssize_t samples, const Matrix* target, double scale,
                        double* sample_loss)
+    void tiny_begin_f32(const Layer* layers, int n_layers)
+    void tiny_begin_f64(const Layer* layers, int n_layers)
+    void tiny_single_f32(const Layer* layers, int n_layers, int loss, Py_ssize_t now, const Matrix* target, float scale,
+                         double* sample_loss)
+    void tiny_single_f64(const Layer* layers, int n_layers, int loss, Py_ssize_t now, const Matrix* target, double scale,
+                         double* sample_loss)
+    bint tiny_end_f32(const Layer* layers, int n_layers, Py_ssize_t last)
+    bint tiny_end_f64(const Layer* layers, int n_layers, Py_ssize_t last)
     bint tiny_learn_f32(const Layer* layers, int n_layers, const Rule* rule, Py_ssize_t samples, float* gradients)
     bint tiny_learn_f64(const Layer* layers, int n_layers, const Rule* rule, Py_ssize_t samples, double* gradients)
     double square_sum_f32(Py_ssize_t n, const float* a)
     double square_sum_f64(Py_ssize_t n, const double* a)
     bint all_finite_f32(Py_ssize_t n, const float* a)
     bint all_finite_f64(Py_ssize_t n, const double* a)
+    void copy_rows_f32(Py_ssize_t rows, Py_ssize_t n, const char* source, Py_ssize_t bytes, const cnp.int64_t* order,
+                       Py_ssize_t first, Py_ssize_t ahead, Py_ssize_t last, float* out, Py_ssize_t ld)
+    void copy_rows_f64(Py_ssize_t rows, Py_ssize_t n, const char* source, Py_ssize_t bytes, const cnp.int64_t* order,
+                       Py_ssize_t first, Py_ssize_t ahead, Py_ssize_t last, double* out, Py_ssize_t ld)
     void copy_padded_f32(Py_ssize_t n, float* out, const float* source)
     void copy_padded_f64(Py_ssize_t n, double* out, const double* source)
     void sum_rows_f32(Py_ssize_t rows, Py_ssize_t n, const float* a, Py_ssize_t ld, float* out)
@@ -258,6 +270,11 @@ cdef Rule rule_of(optimizer) except *:
 
 cdef inline bint keeps_velocity(const Rule* s) noexcept nogil:
     return s.momentum != 0 or s.kind == RULE_ADAM or s.kind == RULE_ADAMW
+
+
+cdef inline bint is_plain_sgd(const Rule* s) noexcept nogil:
+    """Whether an update is w - lr g, and no more."""
+    return s.kind == RULE_SGD and s.momentum == 0 and s.weight_decay == 0 and s.bound == HUGE_VAL
 
 
 cdef inline void correct_bias(Rule* s, double step) noexcept nogil:

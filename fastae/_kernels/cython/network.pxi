@@ -98,18 +98,20 @@ cdef void scatter_row(const Source* s, Py_ssize_t row, Py_ssize_t n, real* out) 
         out[column_of(s, k)] = out[column_of(s, k)] + value_at[real](s, k, NULL)
 
 
+cdef inline bint is_plain_source(const Source* s, real* _) noexcept nogil:
+    """Whether rows need no conversion."""
+    cdef int typenum = cnp.NPY_FLOAT64
+    if real is float:
+        typenum = cnp.NPY_FLOAT32
+    return s.indices == NULL and s.column_stride == sizeof(real) and s.typenum == typenum
+
+
 cdef inline void gather_row(const Source* s, Py_ssize_t row, Py_ssize_t n, real* out) noexcept nogil:
     """A row of the source; where it needs no conversion, filled up with zeros to whole vectors."""
     cdef const char* p = s.data + row * s.row_stride
     if s.indices != NULL:
         scatter_row(s, row, n, out)
-        return
-    cdef bint plain = s.column_stride == sizeof(real)
-    if real is float:
-        plain = plain and s.typenum == cnp.NPY_FLOAT32
-    else:
-        plain = plain and s.typenum == cnp.NPY_FLOAT64
-    if plain:
+    elif is_plain_source[real](s, NULL):
         copy_padded(n, out, <const real*>p)
     else:
         convert_row(s, p, n, out)

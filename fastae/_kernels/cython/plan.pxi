@@ -14,6 +14,7 @@ cdef enum:
     TINY = 16
     BLOCK = 96                      # a multiple of every MR and NR; 36 KB of float32
     WATCHES_A_SECOND = 25           # so that Ctrl-C is soon noticed
+    AHEAD_ROWS = 16                 # which are asked for before their turn, at least
     LOSS_FEATURES = 24              # whose outputs stay in L1 for the loss; a multiple of every MR, and of the loss's 8
 
 cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, inputs i0 to i1
@@ -208,6 +209,13 @@ cdef double pass_blocks(const Training* p, const Step* step, Py_ssize_t start, P
     return penalty
 
 
+cdef void gather_plain(const Training* p, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t s0, real* _) noexcept nogil:
+    """As ``gather``, without a recipe."""
+    gather_from[real](p, &p.x_source, start, rows, p.layers[0].n_in, &p.layers[0].x_rows, s0, NULL)
+    if not p.is_target_input:
+        gather_from[real](p, &p.target_source, start, rows, p.layers[p.n_layers - 1].n_out, &p.target_rows, s0, NULL)
+
+
 cdef Py_ssize_t tiny_steps(Training* p, Py_ssize_t last, Team* team, real* _) noexcept nogil:
     """As ``steps``, of a tiny network, where some tens of nanoseconds count: one thread, one batch a step, no recipe."""
     cdef Py_ssize_t start = p.first, rows = 0, n = 0
@@ -215,6 +223,11 @@ cdef Py_ssize_t tiny_steps(Training* p, Py_ssize_t last, Team* team, real* _) no
     cdef real scale = 1
     cdef Step step
     cdef Watch watch = Watch(seconds(), seconds(), 1, 1)
+    if p.batch_size == 1 and p.schedule == NULL and p.gradients == NULL and is_plain_sgd(&p.rule):
+        start = single_steps[real](p, last, team, NULL)
+        if start >= 0:
+            return start
+        start = p.first
     exchange_all[real](p, 0, p.n_rectangles, True, team, 0, NULL)
     while start < last:
         begin(p, &step, start, n)
@@ -222,7 +235,7 @@ cdef Py_ssize_t tiny_steps(Training* p, Py_ssize_t last, Team* team, real* _) no
         if step.rows != rows:
             rows, divisor = step.rows, divisor_of[real](p, &step, team, 0, NULL)
             scale = <real>(1 / divisor)
-        gather[real](p, &step, start, 0, rows, NULL)
+        gather_plain[real](p, start, rows, 0, NULL)
         pass_tiny(p, rows, scale)
         value = interleaved_sum(rows, p.sample_loss) / divisor
         if not isfinite(value) or not learn_tiny[real](p, &step, rows, NULL):
@@ -234,6 +247,31 @@ cdef Py_ssize_t tiny_steps(Training* p, Py_ssize_t last, Team* team, real* _) no
             break
     p.total = total
     return start
+
+
+cdef Py_ssize_t single_steps(Training* p, Py_ssize_t last, Team* team, real* _) noexcept nogil:
+    """As ``tiny_steps``, of single samples by plain SGD. Below 0 where not all went well, which is only seen in the end."""
+    cdef Py_ssize_t start = p.first, now = 1
+    cdef Step step = Step(p.step_before, start, 1, 1, p.rule)
+    cdef double value, divisor = divisor_of[real](p, &step, team, 0, NULL), total = p.total_before
+    cdef real scale = <real>(p.rule.lr / divisor)
+    cdef Watch watch = Watch(seconds(), seconds(), 1, 1)
+    exchange_all[real](p, 0, p.n_rectangles, True, team, 0, NULL)
+    begin_singles[real](p, NULL)
+    while start < last:
+        now = 1 - now
+        gather_plain[real](p, start, 1, now, NULL)
+        step_single(p, now, scale)
+        value = p.sample_loss[0] / divisor
+        if not isfinite(value):
+            return -1
+        p.stop = watched(p, &watch, start - p.first, total)
+        start += 1
+        total += value
+        if p.stop:
+            break
+    p.total = total
+    return start if end_singles[real](p, now, NULL) else -1
 
 
 cdef inline Py_ssize_t ended(Training* p, Py_ssize_t start, int member, double total, double penalty) noexcept nogil:

@@ -117,9 +117,122 @@ static int N(tiny_learn)(const Layer *layer, int n_layers, const Rule *rule, ptr
 {
     const N(Rates) rates = N(rates)(rule);
     const int plain = N(is_plain)(rates) && rule->bound == HUGE_VAL;
-    if (plain && samples == 1 && !gradients) /* much shorter code, for what is most common */
-        return N(all_zero)(N(tiny_learn_rates)(layer, n_layers, rates, rule, 1, 1, NULL));
     return N(all_zero)(plain ? N(tiny_learn_rates)(layer, n_layers, rates, rule, 1, samples, gradients)
                              : N(tiny_learn_rates)(layer, n_layers, rates, rule, 0, samples, gradients));
+}
+
+/* ---- single samples by plain SGD, with no more to it ----
+ *
+ * The longest chain of all, from each step to the next, and so it has a code of its own. A row of weights is read once for two things:
+ * in the backward pass it is used and updated; for the forward pass it is updated, for the step before, and used, with no way
+ * through memory between. So samples lie in rows 0 and 1 in turn. The first layer has no backward pass, and its rows of
+ * weights follow from the turned ones in the end. The learning rate is in scale, and so in each dz. Whether weights stay
+ * finite is only seen in the end: to look at each of them in each step costs a third. */
+
+/* start + sum over k of x[k] times row k of w, after it has become less before[k] times dz. */
+INLINE vec N(tiny_late)(ptrdiff_t n, const REAL *x, const REAL *before, vec dz, REAL *w, ptrdiff_t ld, vec start)
+{
+    vec odd = {0};
+    ptrdiff_t k = 0;
+    for (; k + 2 <= n; k += 2, w += 2 * ld) {
+        const vec first = N(load)(w) - dz * before[k], second = N(load)(w + ld) - dz * before[k + 1];
+        N(store)(w, first);
+        N(store)(w + ld, second);
+        start += first * x[k];
+        odd += second * x[k + 1];
+    }
+    if (k < n) {
+        const vec first = N(load)(w) - dz * before[k];
+        N(store)(w, first);
+        start += first * x[k];
+    }
+    return start + odd;
+}
+
+/* The sum over k of dz[k] times row k of w, which becomes less dz[k] times x. */
+INLINE vec N(tiny_early)(ptrdiff_t n, const REAL *dz, vec x, REAL *w, ptrdiff_t ld)
+{
+    vec even = {0}, odd = {0};
+    ptrdiff_t k = 0;
+    for (; k + 2 <= n; k += 2, w += 2 * ld) {
+        const vec first = N(load)(w), second = N(load)(w + ld);
+        even += first * dz[k];
+        odd += second * dz[k + 1];
+        N(store)(w, first - x * dz[k]);
+        N(store)(w + ld, second - x * dz[k + 1]);
+    }
+    if (k < n) {
+        const vec first = N(load)(w);
+        even += first * dz[k];
+        N(store)(w, first - x * dz[k]);
+    }
+    return even + odd;
+}
+
+/* The outputs j on of a layer, as tiny_forward, and the late update. */
+INLINE vec N(tiny_single_forward)(const Layer *a, ptrdiff_t now, ptrdiff_t j, vec *kept)
+{
+    const vec dz = N(load)((REAL *)a->dz_rows.data + j), bias = N(load)((REAL *)a->bias + j) - dz;
+    if (a->bias_at >= 0) N(store)((REAL *)a->bias + j, bias);
+    const vec z = N(tiny_late)(a->n_in, ROW(a->x_rows, now), ROW(a->x_rows, 1 - now), dz, (REAL *)a->turned.data + j,
+                               a->turned.stride, a->bias_at >= 0 ? bias : (vec){0});
+    const vec y = N(activated)(a->activation, z);
+    *kept = a->keeps_input ? z : y;
+    return y;
+}
+
+/* One step; the sample is in row `now` of x, the one before in the other. */
+static void N(tiny_single)(const Layer *layer, int n_layers, int loss, ptrdiff_t now, const Matrix *target, REAL scale,
+                           double *sample_loss)
+{
+    const Layer *top = layer + n_layers - 1;
+    for (const Layer *a = layer; a < top; a++)
+        for (ptrdiff_t j = 0; j < a->n_out; j += LANES) {
+            vec kept, y = N(tiny_single_forward)(a, now, j, &kept);
+            if (a->keeps_input) N(store)(ROW(a->kept_rows, now) + j, kept);
+            N(store)(ROW(a->y_rows, now) + j, (vec)((ivec)y & N(lanes_below)(a->n_out - j)));
+        }
+    N(sums) sum[16 / LANES] = {{0}};
+    for (ptrdiff_t j = 0; j < top->n_out; j += LANES) {
+        const ivec inside = N(lanes_below)(top->n_out - j);
+        vec kept, slopes;
+        const vec y = N(tiny_single_forward)(top, now, j, &kept);
+        const vec terms = N(loss_of)(loss, y, N(load)(ROW(*target, now) + j), &slopes);
+        sum[j / LANES] = __builtin_convertvector((vec)((ivec)terms & inside), N(sums));
+        N(store)((REAL *)top->dz_rows.data + j, (vec)((ivec)N(times_slope)(top->activation, kept, slopes * scale) & inside));
+    }
+    *sample_loss = N(tree)(sum);
+    for (const Layer *a = top; a > layer; a--)
+        for (ptrdiff_t j = 0; j < a->n_in; j += LANES) {
+            const vec dy = N(tiny_early)(a->n_out, a->dz_rows.data, N(load)(ROW(a->x_rows, now) + j), (REAL *)a->weight.data + j,
+                                         a->weight.stride);
+            N(store)((REAL *)a[-1].dz_rows.data + j, N(times_slope)(a[-1].activation, N(load)(ROW(a[-1].kept_rows, now) + j), dy));
+        }
+}
+/* Before the first step: nothing is late. */
+static void N(tiny_begin)(const Layer *layer, int n_layers)
+{
+    for (const Layer *a = layer; a < layer + n_layers; a++)
+        for (ptrdiff_t j = 0; j < 16; j += LANES) {
+            if (j < a->n_out) N(store)((REAL *)a->dz_rows.data + j, (vec){0});
+            if (j < a->n_in) N(store)(ROW(a->x_rows, 1) + j, (vec){0});
+        }
+}
+
+/* After the last one, of a sample in row `last`: what is late. Whether all weights are finite. */
+static int N(tiny_end)(const Layer *layer, int n_layers, ptrdiff_t last)
+{
+    int finite = 1;
+    for (const Layer *a = layer; a < layer + n_layers; a++) {
+        for (ptrdiff_t j = 0; j < a->n_out; j += LANES) {
+            const vec dz = N(load)((REAL *)a->dz_rows.data + j);
+            if (a->bias_at >= 0) N(store)((REAL *)a->bias + j, N(load)((REAL *)a->bias + j) - dz);
+            for (ptrdiff_t k = 0; k < a->n_in; k++)
+                N(store)(ROW(a->turned, k) + j, N(load)(ROW(a->turned, k) + j) - dz * ROW(a->x_rows, last)[k]);
+        }
+        for (ptrdiff_t k = 0; k < a->n_in; k++) finite &= N(all_finite)(a->n_out, ROW(a->turned, k));
+        finite &= N(all_finite)(a->n_out, a->bias);
+    }
+    return finite;
 }
 #undef ROW

@@ -170,3 +170,120 @@ def learn_tiny(p, samples, like):
             b, bv, bq = pointer(a.bias, like), pointer(a.bias_velocity, like), pointer(a.bias_square, like)
             zeros = tiny_update(how, samples, null, 0, 1, dz, ldz, n_out, b, 0, bv, bq, db, zeros)
     return every(zeros == 0)
+
+
+# ---- single samples by plain SGD: updates that are late, or early, as cython/tiny.h tells ----
+
+
+@inlined
+def late(n, x, before, dz, w, ld, start):
+    """start + the sum over k of x[k] times row k of w, after it has become less before[k] times dz."""
+    odd, k = full(0, start), 0
+    while k + 1 < n:
+        first, second = fma(-before[k], dz, load(w)), fma(-before[k + 1], dz, load(w + ld))
+        store(w, first)
+        store(w + ld, second)
+        start, odd = fma(first, x[k], start), fma(second, x[k + 1], odd)
+        w, k = w + 2 * ld, k + 2
+    if k < n:
+        first = fma(-before[k], dz, load(w))
+        store(w, first)
+        start = fma(first, x[k], start)
+    return start + odd
+
+
+@inlined
+def early(n, dz, x, w, ld):
+    """The sum over k of dz[k] times row k of w, which becomes less dz[k] times x."""
+    even, odd, k = full(0, x), full(0, x), 0
+    while k + 1 < n:
+        first, second = load(w), load(w + ld)
+        even, odd = fma(first, dz[k], even), fma(second, dz[k + 1], odd)
+        store(w, fma(-dz[k], x, first))
+        store(w + ld, fma(-dz[k + 1], x, second))
+        w, k = w + 2 * ld, k + 2
+    if k < n:
+        first = load(w)
+        even = fma(first, dz[k], even)
+        store(w, fma(-dz[k], x, first))
+    return even + odd
+
+
+@inlined
+def single_forward(a, now, j, like):
+    """As tiny_forward, with the late update."""
+    dz, bias = load(at(a.dz_rows, 0, j, like)), load(pointer(a.bias, like) + j)
+    if a.bias_at >= 0:
+        bias = bias - dz
+        store(pointer(a.bias, like) + j, bias)
+    x, before, turned = at(a.x_rows, now, 0, like), at(a.x_rows, 1 - now, 0, like), at(a.turned, 0, j, like)
+    z = late(a.n_in, x, before, dz, turned, a.turned.stride, bias)
+    y = activated(a.activation, z)
+    return y, z if a.keeps_input else y
+
+
+@unit(TRAINING, INTEGER, REAL, POINTER, group="tiny")
+def step_single(p, now, scale, like):
+    """One step; the sample is in row now of x, the one before in the other. The learning rate is in scale."""
+    top = layer_at(p.layers, p.n_layers - 1)
+    target = layer_at(p.layers, 0).x_rows if p.is_target_input else p.target_rows
+    step = lanes(pointer(0, like))
+    for l in range(p.n_layers - 1):
+        a = layer_at(p.layers, l)
+        for j in range(0, a.n_out, step):
+            y, kept = single_forward(a, now, j, like)
+            if a.keeps_input:
+                store(at(a.kept_rows, now, j, like), kept)
+            store(at(a.y_rows, now, j, like), where(lanes_below(a.n_out - j, y), y, 0))
+    terms = at(top.y_rows, now, 0, like)
+    for j in range(0, top.n_out, step):
+        y, kept = single_forward(top, now, j, like)
+        t, inside = load(at(target, now, j, like)), lanes_below(top.n_out - j, y)
+        store(terms + j, where(inside, add_loss(p.loss, y, t, full(0, y)), 0))
+        dz = times_slope(top.activation, kept, loss_slope(p.loss, y, t) * scale)
+        store(at(top.dz_rows, 0, j, like), where(inside, dz, 0))
+    pointer(p.sample_loss, 1.0)[0] = sum_tree(converted(load16_some(terms, top.n_out), 1.0))
+    for l in range(p.n_layers - 1, 0, -1):
+        a, below = layer_at(p.layers, l), layer_at(p.layers, l - 1)
+        for j in range(0, a.n_in, step):
+            x = load(at(a.x_rows, now, j, like))
+            dy = early(a.n_out, at(a.dz_rows, 0, 0, like), x, at(a.weight, 0, j, like), a.weight.stride)
+            dz = times_slope(below.activation, load(at(below.kept_rows, now, j, like)), dy)
+            store(at(below.dz_rows, 0, j, like), dz)
+
+
+@unit(TRAINING, POINTER, group="tiny")
+def begin_singles(p, like):
+    """Before the first step nothing is late."""
+    step = lanes(pointer(0, like))
+    for l in range(p.n_layers):
+        a = layer_at(p.layers, l)
+        for j in range(0, a.n_out, step):
+            dz = at(a.dz_rows, 0, j, like)
+            store(dz, full(0, load(dz)))
+        for j in range(0, a.n_in, step):
+            x = at(a.x_rows, 1, j, like)
+            store(x, full(0, load(x)))
+
+
+@unit(TRAINING, INTEGER, POINTER, result=True, group="tiny")
+def end_singles(p, last, like):
+    """Finishes the last step, of a sample in row last; whether all weights are finite."""
+    zeros, step = full(0, load(at(layer_at(p.layers, 0).weight, 0, 0, like))), lanes(pointer(0, like))
+    for l in range(p.n_layers):
+        a = layer_at(p.layers, l)
+        x = at(a.x_rows, last, 0, like)
+        for j in range(0, a.n_out, step):
+            dz, b = load(at(a.dz_rows, 0, j, like)), pointer(a.bias, like) + j
+            if a.bias_at >= 0:
+                bias = load(b) - dz
+                store(b, bias)
+                zeros = zeros + bias * 0
+            for k in range(a.n_in):
+                w = at(a.turned, k, j, like)
+                now = fma(-x[k], dz, load(w))
+                store(w, now)
+                zeros = zeros + now * 0
+    first = layer_at(p.layers, 0)
+    turn_whole(first.turned, first.weight, first.n_in, first.n_out, like)
+    return every(zeros == 0)

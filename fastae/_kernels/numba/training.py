@@ -12,7 +12,7 @@ from .elementwise import interleaved_sum
 from .functions import SGD, compiled, loss_divisor
 from .network import LAYER, MANY, MATRIX, block_samples, layer_at, part
 from .team import meet
-from .tiny import learn_tiny, pass_tiny, turn_all
+from .tiny import begin_singles, end_singles, learn_tiny, pass_tiny, step_single, turn_all
 from .vector import bytes_of, fma, number, pointer, record
 
 _LAYERS, _MATRICES = LAYER.itemsize, MATRIX.itemsize
@@ -100,10 +100,36 @@ def train(p, team, member, like):
 
 
 @compiled
+def singles(p, last, like):
+    """As steps_tiny, of single samples by plain SGD. Below 0 where not all went well, which is only seen in the end."""
+    room, losses, start, now, total = pointer(p.rooms, like), pointer(p.sample_loss, 1.0), p.first, 1, p.before
+    divisor = divisor_of(p, 1)
+    scale = number(p.optimizer.lr / divisor, room)
+    exchange_all(p, 0, p.n_rectangles, True, room)
+    turn_all(p, room)
+    begin_singles(p, room)
+    while start < last:
+        now = 1 - now
+        gather(p, start - now, now, now + 1, room)
+        step_single(p, now, scale, room)
+        value = losses[0] / divisor
+        if not math.isfinite(value):
+            return -1
+        start, total = start + 1, total + value
+        p.total = total
+    return start if end_singles(p, now, room) else -1
+
+
+@compiled
 def steps_tiny(p, last, like):
     """The same of a tiny network, on one thread."""
     room, losses, start, total = pointer(p.rooms, like), pointer(p.sample_loss, 1.0), p.first, p.before
     taken, same = 0, p.schedule == 0 and p.optimizer.kind == SGD
+    if p.batch_size == 1 and same and p.optimizer.momentum == 0 and p.optimizer.weight_decay == 0 and p.gradients == 0:
+        done = singles(p, last, like)
+        if done >= 0:
+            return done
+        p.total = p.before
     exchange_all(p, 0, p.n_rectangles, True, room)
     turn_all(p, room)
     while start < last:
