@@ -2,7 +2,7 @@
 # exchange moves weights between the flat arrays and their padded rows, at both ends of a run.
 
 cdef inline void gather_from(const Training* p, const Source* source, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n,
-                      const Matrix* out, Py_ssize_t s0, real* _) noexcept nogil:
+                             const Matrix* out, Py_ssize_t s0, real* _) noexcept nogil:
     """The rows order[first : first + rows] of a source, to those from s0 on; what the next batch needs is asked for."""
     cdef Py_ssize_t r, next_row, ahead = max(p.batch_size, AHEAD_ROWS)
     cdef real* to = at[real](out, s0, 0, NULL)

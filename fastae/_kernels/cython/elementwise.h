@@ -348,20 +348,26 @@ static void N(sum_rows)(ptrdiff_t rows, ptrdiff_t n, const REAL *a, ptrdiff_t ld
 }
 
 /* out[r] = row first + r, or order[first + r], of a source whose rows are `bytes` apart; as copy_padded. What stands `ahead` places
- * later, below last, is asked for. */
-static void N(copy_rows)(ptrdiff_t rows, ptrdiff_t n, const char *source, ptrdiff_t bytes, const int64_t *order, ptrdiff_t first,
-                         ptrdiff_t ahead, ptrdiff_t last, REAL *out, ptrdiff_t ld)
+ * later, below last, is asked for, unless prefetchers find it. */
+INLINE void N(copy_rows_of)(ptrdiff_t rows, ptrdiff_t n, const char *source, ptrdiff_t bytes, const int64_t *order, ptrdiff_t first,
+                            ptrdiff_t ahead, ptrdiff_t last, REAL *out, ptrdiff_t ld)
 {
     const ptrdiff_t whole = n / LANES * LANES;
-    for (ptrdiff_t end = first + rows; first < end; first++, out += ld) {
-        const char *in = source + (order ? order[first] : first) * bytes;
-        for (ptrdiff_t i = 0; i < whole; i += LANES) N(store)(out + i, N(load)((const REAL *)in + i));
-        if (whole < n) N(store)(out + whole, N(load_upto)((const REAL *)in + whole, n - whole));
-        if (first + ahead < last) {
-            const char *next = source + (order ? order[first + ahead] : first + ahead) * bytes;
+    for (ptrdiff_t r = 0; r < rows; r++, out += ld) {
+        const REAL *in = (const REAL *)(source + (order ? order[first + r] : first + r) * bytes);
+        for (ptrdiff_t i = 0; i < whole; i += LANES) N(store)(out + i, N(load)(in + i));
+        if (whole < n) N(store)(out + whole, N(load_upto)(in + whole, n - whole));
+        if ((order || n * REAL_BYTES > 64) && first + r + ahead < last) {
+            const char *next = source + (order ? order[first + r + ahead] : first + r + ahead) * bytes;
             for (ptrdiff_t i = 0; i < n * REAL_BYTES; i += 64) prefetch(next + i);
         }
     }
+}
+static void N(copy_rows)(ptrdiff_t rows, ptrdiff_t n, const char *source, ptrdiff_t bytes, const int64_t *order, ptrdiff_t first,
+                         ptrdiff_t ahead, ptrdiff_t last, REAL *out, ptrdiff_t ld)
+{
+    if (order) N(copy_rows_of)(rows, n, source, bytes, order, first, ahead, last, out, ld);
+    else N(copy_rows_of)(rows, n, source, bytes, NULL, first, ahead, last, out, ld); /* shorter code */
 }
 
 /* out = in, whole vectors, the last one filled up with zeros. */

@@ -28,6 +28,8 @@ INLINE void prefetch_write(const void *p) { __builtin_prefetch(p, 1); }
 #define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
 #endif
 
+#include "order.h"
+
 #define CHAIN_OPERATIONS (2 * 12 * VECTOR_BYTES / 4) /* of a round of fma_chain_f32 */
 #define TILE_ELEMENTS (MR * NV * VECTOR_BYTES / 4) /* of the tile of the smaller type */
 

@@ -3,8 +3,9 @@
 # out at n or above goes in again, until it is below (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA
 # 2002).
 
-cdef enum:
-    ROUNDS = 8
+cdef extern from "engine.h" nogil:
+    enum: FEISTEL_ROUNDS
+    void feistel(const uint64_t* keys, int right_bits, uint64_t left_mask, uint64_t right_mask, Py_ssize_t n, uint64_t* values)
 
 
 cdef inline uint64_t splitmix(uint64_t x) noexcept nogil:
@@ -14,45 +15,31 @@ cdef inline uint64_t splitmix(uint64_t x) noexcept nogil:
     return x ^ (x >> 31)
 
 
-cdef inline uint64_t round_function(uint64_t x, uint64_t key) noexcept nogil:
-    """32 bits of half a number and a round's key."""
-    x = (x ^ key) * <uint64_t>0xBF58476D1CE4E5B9
-    return ((x ^ (x >> 32)) * <uint64_t>0x94D049BB133111EB) >> 32
-
-
-cdef inline uint64_t permuted(uint64_t x, const uint64_t* keys, int low, uint64_t left_mask,
-                              uint64_t right_mask) noexcept nogil:
-    cdef uint64_t left = x >> low, right = x & right_mask
-    cdef int j
-    for j in range(0, ROUNDS, 2):
-        left ^= round_function(right, keys[j]) & left_mask
-        right ^= round_function(left, keys[j + 1]) & right_mask
-    return left << low | right
-
-
 cdef void permute(uint64_t key, uint64_t epoch, uint64_t n, uint64_t first, Py_ssize_t count, cnp.int64_t* out) noexcept nogil:
-    cdef uint64_t keys[ROUNDS]
+    cdef uint64_t keys[FEISTEL_ROUNDS]
+    cdef uint64_t values[64 + 8]            # some at a time, so that no value waits for a branch; and a vector
+    cdef Py_ssize_t places[64]              # of theirs in out
     cdef uint64_t right_mask, left_mask
-    cdef Py_ssize_t outside[64]             # places in out, of some values at a time, so that no value waits for a branch
     cdef Py_ssize_t start, i, size, left
     cdef int bits = 2, low, j
     while bits < 63 and (<uint64_t>1 << bits) < n:
         bits += 1
     low = bits // 2
     right_mask, left_mask = (<uint64_t>1 << low) - 1, (<uint64_t>1 << (bits - low)) - 1
-    for j in range(ROUNDS):
-        keys[j] = splitmix(key + (epoch * ROUNDS + j + 1) * <uint64_t>0x9E3779B97F4A7C15)
+    for j in range(FEISTEL_ROUNDS):
+        keys[j] = splitmix(key + (epoch * FEISTEL_ROUNDS + j + 1) * <uint64_t>0x9E3779B97F4A7C15)
+    memset(values, 0, sizeof(values))
     for start in range(0, count, 64):
         size = min(64, count - start)
         for i in range(size):
-            out[start + i], outside[i] = first + start + i, start + i
+            values[i], places[i] = first + start + i, start + i
         while size > 0:
-            for i in range(size):
-                out[outside[i]] = permuted(out[outside[i]], keys, low, left_mask, right_mask)
+            feistel(keys, low, left_mask, right_mask, size, values)
             left = 0
-            for i in range(size):
-                outside[left] = outside[i]
-                left += <uint64_t>out[outside[i]] >= n
+            for i in range(size):           # what came out at n or above goes in again
+                out[places[i]] = values[i]
+                values[left], places[left] = values[i], places[i]
+                left += values[left] >= n
             size = left
 
 
