@@ -426,7 +426,7 @@ cdef bint learn_weights(const Training* p, const Step* step, const Rectangle* q,
             mr = <int>min(MR, q.o1 - o)
             weight, velocity = at[real](&layer.weight, o, i, NULL), at[real](&layer.velocity, o, i, NULL)
             square = at[real](&layer.square, o, i, NULL)
-            for r in range(mr):         # so that it comes while the gradient is computed
+            for r in range(mr if p.n_weights > L1_WEIGHTS else 0):      # so that it comes while the gradient is computed
                 fetch(<char*>(weight + r * layer.weight.stride), w * sizeof(real), True)
                 if keeps_velocity(&step.rule):
                     fetch(<char*>(velocity + r * layer.weight.stride), w * sizeof(real), True)

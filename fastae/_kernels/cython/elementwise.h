@@ -57,9 +57,11 @@ typedef void (*N(slope_rows))(ptrdiff_t, const REAL *, const REAL *, REAL *);
 typedef void (*N(terms_rows))(ptrdiff_t, const REAL *, const REAL *, REAL, REAL *, REAL *);
 #define OWN(kind, slot, number) (*(N(kind) *)&own[slot][number][REAL_BYTES / 8])
 
-/* out = f(in), in place or not. A NaN stays a NaN in each of them. */
+/* out = f(in), in place or not. A NaN stays a NaN in each of them. What is left of rows beyond whole vectors has loops of its own, so
+ * that constants stay in registers in the others. */
 static void N(activate)(int activation, ptrdiff_t rows, ptrdiff_t n, const REAL *in, ptrdiff_t ld_in, REAL *out, ptrdiff_t ld_out)
 {
+    const ptrdiff_t whole = n / LANES * LANES;
     const vec zero = {0};
     vec gauss;
     if (activation >= OWN_ACTIVATION) {
@@ -67,17 +69,16 @@ static void N(activate)(int activation, ptrdiff_t rows, ptrdiff_t n, const REAL 
         return;
     }
 #define MAP(formula)                                                        \
-    for (; rows > 0; rows--, in += ld_in, out += ld_out) {                  \
-        ptrdiff_t i = 0;                                                    \
-        for (; i + LANES <= n; i += LANES) {                                \
-            const vec z = N(load)(in + i);                                  \
-            N(store)(out + i, formula);                                     \
+    for (ptrdiff_t r = 0; r < rows; r++)                                    \
+        for (ptrdiff_t i = 0; i < whole; i += LANES) {                      \
+            const vec z = N(load)(in + r * ld_in + i);                      \
+            N(store)(out + r * ld_out + i, formula);                        \
         }                                                                   \
-        if (i < n) {                                                        \
-            const vec z = N(load_upto)(in + i, n - i);                      \
-            N(store_upto)(out + i, formula, n - i);                         \
+    if (whole < n)                                                          \
+        for (ptrdiff_t r = 0; r < rows; r++) {                              \
+            const vec z = N(load_upto)(in + r * ld_in + whole, n - whole);  \
+            N(store_upto)(out + r * ld_out + whole, formula, n - whole);    \
         }                                                                   \
-    }                                                                       \
     return;
     EACH_ACTIVATION(MAP)
     if (out != in)
@@ -89,6 +90,7 @@ static void N(activate)(int activation, ptrdiff_t rows, ptrdiff_t n, const REAL 
 static void N(differentiate)(int activation, ptrdiff_t rows, ptrdiff_t n, const REAL *kept, ptrdiff_t ld_kept, const REAL *in,
                              ptrdiff_t ld_in, REAL *out, ptrdiff_t ld_out)
 {
+    const ptrdiff_t whole = n / LANES * LANES;
     const vec zero = {0};
     vec gauss;
     if (activation >= OWN_ACTIVATION) {
@@ -97,17 +99,17 @@ static void N(differentiate)(int activation, ptrdiff_t rows, ptrdiff_t n, const 
         return;
     }
 #define MAP(formula)                                                                        \
-    for (; rows > 0; rows--, kept += ld_kept, in += ld_in, out += ld_out) {                 \
-        ptrdiff_t i = 0;                                                                    \
-        for (; i + LANES <= n; i += LANES) {                                                \
-            const vec k = N(load)(kept + i), dy = N(load)(in + i);                          \
-            N(store)(out + i, formula);                                                     \
+    for (ptrdiff_t r = 0; r < rows; r++)                                                    \
+        for (ptrdiff_t i = 0; i < whole; i += LANES) {                                      \
+            const vec k = N(load)(kept + r * ld_kept + i), dy = N(load)(in + r * ld_in + i); \
+            N(store)(out + r * ld_out + i, formula);                                        \
         }                                                                                   \
-        if (i < n) {                                                                        \
-            const vec k = N(load_upto)(kept + i, n - i), dy = N(load_upto)(in + i, n - i);  \
-            N(store_upto)(out + i, formula, n - i);                                         \
+    if (whole < n)                                                                          \
+        for (ptrdiff_t r = 0; r < rows; r++) {                                              \
+            const vec k = N(load_upto)(kept + r * ld_kept + whole, n - whole);              \
+            const vec dy = N(load_upto)(in + r * ld_in + whole, n - whole);                 \
+            N(store_upto)(out + r * ld_out + whole, formula, n - whole);                    \
         }                                                                                   \
-    }                                                                                       \
     return;
     EACH_SLOPE(MAP)
     if (out != in)
@@ -408,7 +410,6 @@ INLINE N(Rates) N(rates)(const Rule *s)
                       (REAL)s->root, (REAL)(1 - s->lr * s->weight_decay), (REAL)(1 - s->momentum), (REAL)(1 - s->beta),
                       s->kind, s->nesterov};
 }
-INLINE int N(is_plain)(N(Rates) s) { return s.kind == RULE_SGD && s.momentum == 0 && s.decay == 0; }
 INLINE int N(moves)(N(Rates) s) { return s.momentum != 0 || s.kind == RULE_ADAM || s.kind == RULE_ADAMW; } /* writes to v */
 INLINE vec N(sgd_of)(N(Rates) s, vec w, vec *v, vec dw)
 {
@@ -440,10 +441,33 @@ INLINE vec N(updated)(N(Rates) s, vec w, vec *v, vec *q, vec dw)
     return N(adam_of)(s, w, v, q, dw);
 }
 
-/* The same on rows of n weights; v and q lie as w does. Whether all of them are finite after it. */
+INLINE int N(is_plain_sgd)(const Rule *s) { return s->kind == RULE_SGD && s->momentum == 0 && s->weight_decay == 0; }
+
+/* The same on rows of n weights by plain SGD, for which small networks have no time to lose. */
+static int N(descend)(REAL lr, ptrdiff_t rows, ptrdiff_t n, REAL *w, ptrdiff_t ld, const REAL *dw, ptrdiff_t ld_dw)
+{
+    const ptrdiff_t whole = n / LANES * LANES;
+    vec zeros = {0};
+    for (; rows > 0; rows--, w += ld, dw += ld_dw) {
+        for (ptrdiff_t i = 0; i < whole; i += LANES) {
+            const vec now = N(load)(w + i) - lr * N(load)(dw + i);
+            N(store)(w + i, now);
+            zeros += now * 0;
+        }
+        if (whole < n) {
+            const vec now = N(load_upto)(w + whole, n - whole) - lr * N(load_upto)(dw + whole, n - whole);
+            N(store_upto)(w + whole, now, n - whole);
+            zeros += now * 0;
+        }
+    }
+    return N(all_zero)(zeros);
+}
+
+/* The same by any rule; v and q lie as w does. Whether all weights are finite after it. */
 static int N(update)(const Rule *s, ptrdiff_t rows, ptrdiff_t n, REAL *w, ptrdiff_t ld, REAL *v, REAL *q, const REAL *dw,
                      ptrdiff_t ld_dw)
 {
+    if (N(is_plain_sgd)(s)) return N(descend)((REAL)s->lr, rows, n, w, ld, dw, ld_dw);
     const N(Rates) rates = N(rates)(s);
     vec zeros = {0};
 #define ROWS(update)                                                                             \
@@ -458,9 +482,7 @@ static int N(update)(const Rule *s, ptrdiff_t rows, ptrdiff_t n, REAL *w, ptrdif
         }
 #define WITH_VELOCITY(update) ROWS(vec u = N(load_upto)(v + at, left); update; N(store_upto)(v + at, u, left))
 #define WITH_SQUARE(update) vec t = N(load_upto)(q + at, left); update; N(store_upto)(q + at, t, left); zeros += t * 0
-    if (N(is_plain)(rates)) {
-        ROWS(now = old - rates.lr * d)
-    } else if (rates.kind == RULE_SGD && rates.momentum == 0) {
+    if (rates.kind == RULE_SGD && rates.momentum == 0) {
         ROWS(now = N(sgd_of)(rates, old, NULL, d))
     } else if (rates.kind == RULE_SGD) {
         WITH_VELOCITY(now = N(sgd_of)(rates, old, &u, d))

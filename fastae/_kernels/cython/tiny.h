@@ -116,7 +116,7 @@ INLINE vec N(tiny_learn_rates)(const Layer *layer, int n_layers, N(Rates) rates,
 static int N(tiny_learn)(const Layer *layer, int n_layers, const Rule *rule, ptrdiff_t samples, REAL *gradients)
 {
     const N(Rates) rates = N(rates)(rule);
-    const int plain = N(is_plain)(rates) && rule->bound == HUGE_VAL;
+    const int plain = N(is_plain_sgd)(rule) && rule->bound == HUGE_VAL;
     return N(all_zero)(plain ? N(tiny_learn_rates)(layer, n_layers, rates, rule, 1, samples, gradients)
                              : N(tiny_learn_rates)(layer, n_layers, rates, rule, 0, samples, gradients));
 }
