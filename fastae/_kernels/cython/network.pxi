@@ -51,7 +51,9 @@ cdef inline Py_ssize_t block_samples(Py_ssize_t samples, Py_ssize_t widest, real
 cdef inline Py_ssize_t panel(Py_ssize_t first, Py_ssize_t last, real* _) noexcept nogil:
     """Columns of the next panel of first .. last: at most NR, and the panels nearly equal."""
     cdef Py_ssize_t lanes = vector_lanes[real](NULL), vectors = ceil_div(last - first, lanes)
-    return ceil_div(vectors, ceil_div(vectors, NV)) * lanes
+    if vectors > NV:                    # a division of a short row would cost more than its products
+        vectors = ceil_div(vectors, ceil_div(vectors, NV))
+    return vectors * lanes
 
 
 cdef inline void meet(Team* team) noexcept nogil:
