@@ -132,11 +132,12 @@ cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, 
                          real* space) noexcept nogil:
     """The dz of the layer below := (W^T dz) f'(kept), f the activation below, for a block of samples from column s0 of dz.
 
-    Of a layer so wide that its weights do not fit L2, KC outputs after the others: so they come from memory once, in order. A
-    tile reads a few columns of all rows of weights, an order that no prefetcher follows: each asks for its share of the lines
-    of columns to come, so that they are there in time."""
+    Of a wide layer some outputs after the others: of one whose weights do not fit L2 so many as KC, so that they come from
+    memory once, in order; with small tiles, which would read each line from L2 again and again, so many as stay in L1. A tile
+    reads a few columns of all rows of weights, an order that no prefetcher follows: each asks for its share of the lines of
+    columns to come, so that they are there in time."""
     cdef Py_ssize_t o = 0, k, i, s, w, r, line = 64 // sizeof(real), lead = MR if line % MR else 0, column
-    cdef Py_ssize_t most = KC if layer.n_out > 4 * KC else layer.n_out
+    cdef Py_ssize_t most = L1_OUTPUTS if VECTOR_BYTES < 64 else KC if layer.n_out > 4 * KC else layer.n_out
     cdef const real* ahead
     cdef real* dz
     cdef int mr, nv

@@ -16,6 +16,7 @@ cdef enum:
     WATCHES_A_SECOND = 25           # so that Ctrl-C is soon noticed
     AHEAD_ROWS = 16                 # which are asked for before their turn, at least
     L1_WEIGHTS = 4096               # stay in L1 from step to step
+    L1_OUTPUTS = 256                # whose lines of weights, one each, and of samples stay in L1
     LOSS_FEATURES = 24              # whose outputs stay in L1 for the loss; a multiple of every MR, and of the loss's 8
 
 cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, inputs i0 to i1

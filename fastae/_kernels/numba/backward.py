@@ -4,7 +4,7 @@ import numpy as np
 
 from .elementwise import RATES, add, copy, differentiate_rows, dots, fill, loss_columns, loss_rows, padded, sum_rows, update
 from .functions import SGD, compiled, keeps_mean, set_rates
-from .machine import MR, NV
+from .machine import MR, NV, VECTOR_BYTES
 from .network import (
     KC,
     LAYER,
@@ -28,6 +28,7 @@ from .unit import INTEGER, POINTER, REAL, unit
 from .vector import address_of, bytes_of, lanes, pointer, record
 
 BLOCK = 96  # of a rectangle of weights; a multiple of every MR and NR
+L1_OUTPUTS = 256  # whose lines of weights, one each, and of samples stay in L1
 LOSS_FEATURES = 24  # whose outputs stay in L1 for the loss; a multiple of every MR, and of the loss's 8
 
 _N, _F = np.int64, np.float64
@@ -105,10 +106,10 @@ def input_gradient(layer, below, s0, samples, room):
     """The dz of the layer below := (W^T dz) f'(kept), f the activation below unless it is left to a stage, for a block of
     samples from column s0 of dz.
 
-    Of a layer so wide that its weights do not fit L2, KC outputs after the others: so they come from memory once, in order. A
-    tile reads a few columns of all rows of weights: each asks for its share of the lines of columns to come.
+    Of a wide layer some outputs after the others, as cython/backward.pxi tells. A tile reads a few columns of all rows of
+    weights: each asks for its share of the lines of columns to come.
     """
-    line, most = 64 // bytes_of(room), KC if layer.n_out > 4 * KC else layer.n_out
+    line, most = 64 // bytes_of(room), L1_OUTPUTS if VECTOR_BYTES < 64 else KC if layer.n_out > 4 * KC else layer.n_out
     lead = MR if line % MR else 0
     for o in range(0, layer.n_out, most):
         k = min(most, layer.n_out - o)
