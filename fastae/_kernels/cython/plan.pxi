@@ -229,6 +229,8 @@ cdef Py_ssize_t tiny_steps(Training* p, Py_ssize_t last, Team* team, real* _) no
         start = single_steps[real](p, last, team, NULL)
         if start >= 0:
             return start
+        if p.stop:
+            last = -1 - start
         start = p.first
     exchange_all[real](p, 0, p.n_rectangles, True, team, 0, NULL)
     while start < last:
@@ -252,7 +254,8 @@ cdef Py_ssize_t tiny_steps(Training* p, Py_ssize_t last, Team* team, real* _) no
 
 
 cdef Py_ssize_t single_steps(Training* p, Py_ssize_t last, Team* team, real* _) noexcept nogil:
-    """As ``tiny_steps``, of single samples by plain SGD. Below 0 where not all went well, which is only seen in the end."""
+    """As ``tiny_steps``, of single samples by plain SGD: where they ended, or -1 less that where not all went well, which is
+    only seen in the end."""
     cdef Py_ssize_t start = p.first, now = 1
     cdef Step step = Step(p.step_before, start, 1, 1, p.rule)
     cdef double value, divisor = divisor_of[real](p, &step, team, 0, NULL), total = p.total_before
@@ -266,14 +269,14 @@ cdef Py_ssize_t single_steps(Training* p, Py_ssize_t last, Team* team, real* _) 
         step_single(p, now, scale)
         value = p.sample_loss[0] / divisor
         if not isfinite(value):
-            return -1
+            return -1 - start
         p.stop = watched(p, &watch, start - p.first, total)
         start += 1
         total += value
         if p.stop:
             break
     p.total = total
-    return start if end_singles[real](p, now, NULL) else -1
+    return start if end_singles[real](p, now, NULL) else -1 - start
 
 
 cdef inline Py_ssize_t ended(Training* p, Py_ssize_t start, int member, double total, double penalty) noexcept nogil:

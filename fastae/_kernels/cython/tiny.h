@@ -209,6 +209,7 @@ static void N(tiny_single)(const Layer *layer, int n_layers, int loss, ptrdiff_t
             N(store)((REAL *)a[-1].dz_rows.data + j, N(times_slope)(a[-1].activation, N(load)(ROW(a[-1].kept_rows, now) + j), dy));
         }
 }
+
 /* Before the first step: nothing is late. */
 static void N(tiny_begin)(const Layer *layer, int n_layers)
 {
