@@ -20,13 +20,18 @@ cdef inline void gather_from(const Training* p, const Source* source, Py_ssize_t
             fetch(source.data + row_at(p, next_row) * source.row_stride, source.row_bytes, False)
 
 
+cdef void gather_plain(const Training* p, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t s0, real* _) noexcept nogil:
+    """The samples order[start : start + rows] and their targets, as rows from s0 on."""
+    gather_from[real](p, &p.x_source, start, rows, p.layers[0].n_in, &p.layers[0].x_rows, s0, NULL)
+    if not p.is_target_input:
+        gather_from[real](p, &p.target_source, start, rows, p.layers[p.n_layers - 1].n_out, &p.target_rows, s0, NULL)
+
+
 cdef void gather(const Training* p, const Step* step, Py_ssize_t start, Py_ssize_t s0, Py_ssize_t s1, real* _) noexcept nogil:
-    """Samples s0 to s1 of the batch that starts at order[start], as rows."""
+    """Samples s0 to s1 of the batch that starts at order[start], as rows, with what a recipe does to them."""
     cdef const Layer* first = &p.layers[0]
     cdef Py_ssize_t s
-    gather_from[real](p, &p.x_source, start + s0, s1 - s0, first.n_in, &first.x_rows, s0, NULL)
-    if not p.is_target_input:
-        gather_from[real](p, &p.target_source, start + s0, s1 - s0, p.layers[p.n_layers - 1].n_out, &p.target_rows, s0, NULL)
+    gather_plain[real](p, start + s0, s1 - s0, s0, NULL)
     for s in range(s0, s1 if p.noise or p.missing else s0):
         disturb_row(p, step, start - step.start + s, at[real](&first.x_rows, s, 0, NULL),
                     at[real](&p.target_rows, s, 0, NULL) if p.copies_target else <real*>NULL)

@@ -349,16 +349,22 @@ static void N(sum_rows)(ptrdiff_t rows, ptrdiff_t n, const REAL *a, ptrdiff_t ld
     }
 }
 
+/* out = in, whole vectors, the last one filled up with zeros. */
+INLINE void N(copy_padded)(ptrdiff_t n, REAL *out, const REAL *in)
+{
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES) N(store)(out + i, N(load)(in + i));
+    if (i < n) N(store)(out + i, N(load_upto)(in + i, n - i));
+}
+
 /* out[r] = row first + r, or order[first + r], of a source whose rows are `bytes` apart; as copy_padded. What stands `ahead` places
  * later, below last, is asked for, unless prefetchers find it. */
 INLINE void N(copy_rows_of)(ptrdiff_t rows, ptrdiff_t n, const char *source, ptrdiff_t bytes, const int64_t *order, ptrdiff_t first,
                             ptrdiff_t ahead, ptrdiff_t last, REAL *out, ptrdiff_t ld)
 {
-    const ptrdiff_t whole = n / LANES * LANES;
     for (ptrdiff_t r = 0; r < rows; r++, out += ld) {
         const REAL *in = (const REAL *)(source + (order ? order[first + r] : first + r) * bytes);
-        for (ptrdiff_t i = 0; i < whole; i += LANES) N(store)(out + i, N(load)(in + i));
-        if (whole < n) N(store)(out + whole, N(load_upto)(in + whole, n - whole));
+        N(copy_padded)(n, out, in);
         if ((order || n * REAL_BYTES > 64) && first + r + ahead < last) {
             const char *next = source + (order ? order[first + r + ahead] : first + r + ahead) * bytes;
             for (ptrdiff_t i = 0; i < n * REAL_BYTES; i += 64) prefetch(next + i);
@@ -370,14 +376,6 @@ static void N(copy_rows)(ptrdiff_t rows, ptrdiff_t n, const char *source, ptrdif
 {
     if (order) N(copy_rows_of)(rows, n, source, bytes, order, first, ahead, last, out, ld);
     else N(copy_rows_of)(rows, n, source, bytes, NULL, first, ahead, last, out, ld); /* shorter code */
-}
-
-/* out = in, whole vectors, the last one filled up with zeros. */
-INLINE void N(copy_padded)(ptrdiff_t n, REAL *out, const REAL *in)
-{
-    ptrdiff_t i = 0;
-    for (; i + LANES <= n; i += LANES) N(store)(out + i, N(load)(in + i));
-    if (i < n) N(store)(out + i, N(load_upto)(in + i, n - i));
 }
 
 /* The sum of squares, in double. */

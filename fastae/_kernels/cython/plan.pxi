@@ -211,13 +211,6 @@ cdef double pass_blocks(const Training* p, const Step* step, Py_ssize_t start, P
     return penalty
 
 
-cdef void gather_plain(const Training* p, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t s0, real* _) noexcept nogil:
-    """As ``gather``, without a recipe."""
-    gather_from[real](p, &p.x_source, start, rows, p.layers[0].n_in, &p.layers[0].x_rows, s0, NULL)
-    if not p.is_target_input:
-        gather_from[real](p, &p.target_source, start, rows, p.layers[p.n_layers - 1].n_out, &p.target_rows, s0, NULL)
-
-
 cdef Py_ssize_t tiny_steps(Training* p, Py_ssize_t last, Team* team, real* _) noexcept nogil:
     """As ``steps``, of a tiny network, where some tens of nanoseconds count: one thread, one batch a step, no recipe."""
     cdef Py_ssize_t start = p.first, rows = 0, n = 0

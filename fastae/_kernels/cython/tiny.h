@@ -17,43 +17,101 @@ INLINE vec N(combine)(ptrdiff_t n, const REAL *a, const REAL *m, ptrdiff_t ld, v
     return start + odd;
 }
 
-/* y = f(W x + b) for lanes j on of a layer's outputs. */
-INLINE vec N(tiny_forward)(const Layer *a, ptrdiff_t s, ptrdiff_t j, vec *kept)
+/* start + sum over k of x[k] times row k of w, after it has become less before[k] times dz. */
+INLINE vec N(tiny_late)(ptrdiff_t n, const REAL *x, const REAL *before, vec dz, REAL *w, ptrdiff_t ld, vec start)
 {
-    const vec z = N(combine)(a->n_in, ROW(a->x_rows, s), ROW(a->turned, 0) + j, a->turned.stride, N(load)((REAL *)a->bias + j));
+    vec odd = {0};
+    ptrdiff_t k = 0;
+    for (; k + 2 <= n; k += 2, w += 2 * ld) {
+        const vec first = N(load)(w) - dz * before[k], second = N(load)(w + ld) - dz * before[k + 1];
+        N(store)(w, first);
+        N(store)(w + ld, second);
+        start += first * x[k];
+        odd += second * x[k + 1];
+    }
+    if (k < n) {
+        const vec first = N(load)(w) - dz * before[k];
+        N(store)(w, first);
+        start += first * x[k];
+    }
+    return start + odd;
+}
+
+/* The sum over k of dz[k] times row k of w, which becomes less dz[k] times x. */
+INLINE vec N(tiny_early)(ptrdiff_t n, const REAL *dz, vec x, REAL *w, ptrdiff_t ld)
+{
+    vec even = {0}, odd = {0};
+    ptrdiff_t k = 0;
+    for (; k + 2 <= n; k += 2, w += 2 * ld) {
+        const vec first = N(load)(w), second = N(load)(w + ld);
+        even += first * dz[k];
+        odd += second * dz[k + 1];
+        N(store)(w, first - x * dz[k]);
+        N(store)(w + ld, second - x * dz[k + 1]);
+    }
+    if (k < n) {
+        const vec first = N(load)(w);
+        even += first * dz[k];
+        N(store)(w, first - x * dz[k]);
+    }
+    return even + odd;
+}
+
+/* y = f(W x + b) for lanes j on of a layer's outputs; single: after the late update. */
+INLINE vec N(tiny_forward)(const Layer *a, ptrdiff_t s, ptrdiff_t j, int single, vec *kept)
+{
+    const REAL *x = ROW(a->x_rows, s);
+    REAL *w = ROW(a->turned, 0) + j, *b = (REAL *)a->bias + j;
+    vec bias = N(load)(b), z;
+    if (single) {
+        const vec dz = N(load)(ROW(a->dz_rows, 0) + j);
+        if (a->bias_at >= 0) N(store)(b, bias -= dz);
+        z = N(tiny_late)(a->n_in, x, ROW(a->x_rows, 1 - s), dz, w, a->turned.stride, bias);
+    } else {
+        z = N(combine)(a->n_in, x, w, a->turned.stride, bias);
+    }
     const vec y = N(activated)(a->activation, z);
     *kept = a->keeps_input ? z : y;
     return y;
 }
 
-/* Forward, loss and gradients by the samples. Beyond n_out a layer's outputs are made zero, as f(0) may not be. */
+/* Forward, loss and gradients by the sample in row s, the gradients in row d. Beyond n_out a layer's outputs are made zero, as f(0) may
+ * not be. */
+INLINE void N(tiny_sample)(const Layer *layer, int n_layers, int loss, ptrdiff_t s, ptrdiff_t d, int single, const Matrix *target,
+                           REAL scale, double *sample_loss)
+{
+    const Layer *top = layer + n_layers - 1;
+    for (const Layer *a = layer; a < top; a++)
+        for (ptrdiff_t j = 0; j < a->n_out; j += LANES) {
+            vec kept, y = N(tiny_forward)(a, s, j, single, &kept);
+            if (a->keeps_input) N(store)(ROW(a->kept_rows, s) + j, kept);
+            N(store)(ROW(a->y_rows, s) + j, (vec)((ivec)y & N(lanes_below)(a->n_out - j)));
+        }
+    N(sums) sum[16 / LANES] = {{0}};
+    for (ptrdiff_t j = 0; j < top->n_out; j += LANES) {
+        const ivec inside = N(lanes_below)(top->n_out - j);
+        vec kept, slopes;
+        const vec y = N(tiny_forward)(top, s, j, single, &kept);
+        const vec terms = N(loss_of)(loss, y, N(load)(ROW(*target, s) + j), &slopes);
+        sum[j / LANES] = __builtin_convertvector((vec)((ivec)terms & inside), N(sums));
+        N(store)(ROW(top->dz_rows, d) + j, (vec)((ivec)N(times_slope)(top->activation, kept, slopes * scale) & inside));
+    }
+    *sample_loss = N(tree)(sum);
+    for (const Layer *a = top; a > layer; a--)
+        for (ptrdiff_t j = 0; j < a->n_in; j += LANES) {
+            const REAL *dz = ROW(a->dz_rows, d);
+            REAL *w = ROW(a->weight, 0) + j;
+            const vec dy = single ? N(tiny_early)(a->n_out, dz, N(load)(ROW(a->x_rows, s) + j), w, a->weight.stride)
+                                  : N(combine)(a->n_out, dz, w, a->weight.stride, (vec){0});
+            N(store)(ROW(a[-1].dz_rows, d) + j, N(times_slope)(a[-1].activation, N(load)(ROW(a[-1].kept_rows, s) + j), dy));
+        }
+}
+
+/* The first phase of a step. */
 static void N(tiny_pass)(const Layer *layer, int n_layers, int loss, ptrdiff_t samples, const Matrix *target, REAL scale,
                          double *sample_loss)
 {
-    const Layer *top = layer + n_layers - 1;
-    for (ptrdiff_t s = 0; s < samples; s++) {
-        for (const Layer *a = layer; a < top; a++)
-            for (ptrdiff_t j = 0; j < a->n_out; j += LANES) {
-                vec kept, y = N(tiny_forward)(a, s, j, &kept);
-                if (a->keeps_input) N(store)(ROW(a->kept_rows, s) + j, kept);
-                N(store)(ROW(a->y_rows, s) + j, (vec)((ivec)y & N(lanes_below)(a->n_out - j)));
-            }
-        N(sums) sum[16 / LANES] = {{0}};
-        for (ptrdiff_t j = 0; j < top->n_out; j += LANES) {
-            const ivec inside = N(lanes_below)(top->n_out - j);
-            vec kept, slopes;
-            const vec y = N(tiny_forward)(top, s, j, &kept);
-            const vec terms = N(loss_of)(loss, y, N(load)(ROW(*target, s) + j), &slopes);
-            sum[j / LANES] = __builtin_convertvector((vec)((ivec)terms & inside), N(sums));
-            N(store)(ROW(top->dz_rows, s) + j, (vec)((ivec)N(times_slope)(top->activation, kept, slopes * scale) & inside));
-        }
-        sample_loss[s] = N(tree)(sum);
-        for (const Layer *a = top; a > layer; a--)
-            for (ptrdiff_t j = 0; j < a->n_in; j += LANES) {
-                const vec dy = N(combine)(a->n_out, ROW(a->dz_rows, s), ROW(a->weight, 0) + j, a->weight.stride, (vec){0});
-                N(store)(ROW(a[-1].dz_rows, s) + j, N(times_slope)(a[-1].activation, N(load)(ROW(a[-1].kept_rows, s) + j), dy));
-            }
-    }
+    for (ptrdiff_t s = 0; s < samples; s++) N(tiny_sample)(layer, n_layers, loss, s, s, 0, target, scale, sample_loss + s);
 }
 
 /* w := w less the update for the gradient, the sum over samples of left[.][r] right[.][c]; returns 0, or NaN where a weight is not
@@ -127,87 +185,13 @@ static int N(tiny_learn)(const Layer *layer, int n_layers, const Rule *rule, ptr
  * in the backward pass it is used and updated; for the forward pass it is updated, for the step before, and used, with no way
  * through memory between. So samples lie in rows 0 and 1 in turn. The first layer has no backward pass, and its rows of
  * weights follow from the turned ones in the end. The learning rate is in scale, and so in each dz. Whether weights stay
- * finite is only seen in the end: to look at each of them in each step costs a third. */
-
-/* start + sum over k of x[k] times row k of w, after it has become less before[k] times dz. */
-INLINE vec N(tiny_late)(ptrdiff_t n, const REAL *x, const REAL *before, vec dz, REAL *w, ptrdiff_t ld, vec start)
-{
-    vec odd = {0};
-    ptrdiff_t k = 0;
-    for (; k + 2 <= n; k += 2, w += 2 * ld) {
-        const vec first = N(load)(w) - dz * before[k], second = N(load)(w + ld) - dz * before[k + 1];
-        N(store)(w, first);
-        N(store)(w + ld, second);
-        start += first * x[k];
-        odd += second * x[k + 1];
-    }
-    if (k < n) {
-        const vec first = N(load)(w) - dz * before[k];
-        N(store)(w, first);
-        start += first * x[k];
-    }
-    return start + odd;
-}
-
-/* The sum over k of dz[k] times row k of w, which becomes less dz[k] times x. */
-INLINE vec N(tiny_early)(ptrdiff_t n, const REAL *dz, vec x, REAL *w, ptrdiff_t ld)
-{
-    vec even = {0}, odd = {0};
-    ptrdiff_t k = 0;
-    for (; k + 2 <= n; k += 2, w += 2 * ld) {
-        const vec first = N(load)(w), second = N(load)(w + ld);
-        even += first * dz[k];
-        odd += second * dz[k + 1];
-        N(store)(w, first - x * dz[k]);
-        N(store)(w + ld, second - x * dz[k + 1]);
-    }
-    if (k < n) {
-        const vec first = N(load)(w);
-        even += first * dz[k];
-        N(store)(w, first - x * dz[k]);
-    }
-    return even + odd;
-}
-
-/* The outputs j on of a layer, as tiny_forward, and the late update. */
-INLINE vec N(tiny_single_forward)(const Layer *a, ptrdiff_t now, ptrdiff_t j, vec *kept)
-{
-    const vec dz = N(load)((REAL *)a->dz_rows.data + j), bias = N(load)((REAL *)a->bias + j) - dz;
-    if (a->bias_at >= 0) N(store)((REAL *)a->bias + j, bias);
-    const vec z = N(tiny_late)(a->n_in, ROW(a->x_rows, now), ROW(a->x_rows, 1 - now), dz, (REAL *)a->turned.data + j,
-                               a->turned.stride, a->bias_at >= 0 ? bias : (vec){0});
-    const vec y = N(activated)(a->activation, z);
-    *kept = a->keeps_input ? z : y;
-    return y;
-}
+ * finite is only seen in the end: to look at each of them in each step costs a tenth. */
 
 /* One step; the sample is in row `now` of x, the one before in the other. */
 static void N(tiny_single)(const Layer *layer, int n_layers, int loss, ptrdiff_t now, const Matrix *target, REAL scale,
                            double *sample_loss)
 {
-    const Layer *top = layer + n_layers - 1;
-    for (const Layer *a = layer; a < top; a++)
-        for (ptrdiff_t j = 0; j < a->n_out; j += LANES) {
-            vec kept, y = N(tiny_single_forward)(a, now, j, &kept);
-            if (a->keeps_input) N(store)(ROW(a->kept_rows, now) + j, kept);
-            N(store)(ROW(a->y_rows, now) + j, (vec)((ivec)y & N(lanes_below)(a->n_out - j)));
-        }
-    N(sums) sum[16 / LANES] = {{0}};
-    for (ptrdiff_t j = 0; j < top->n_out; j += LANES) {
-        const ivec inside = N(lanes_below)(top->n_out - j);
-        vec kept, slopes;
-        const vec y = N(tiny_single_forward)(top, now, j, &kept);
-        const vec terms = N(loss_of)(loss, y, N(load)(ROW(*target, now) + j), &slopes);
-        sum[j / LANES] = __builtin_convertvector((vec)((ivec)terms & inside), N(sums));
-        N(store)((REAL *)top->dz_rows.data + j, (vec)((ivec)N(times_slope)(top->activation, kept, slopes * scale) & inside));
-    }
-    *sample_loss = N(tree)(sum);
-    for (const Layer *a = top; a > layer; a--)
-        for (ptrdiff_t j = 0; j < a->n_in; j += LANES) {
-            const vec dy = N(tiny_early)(a->n_out, a->dz_rows.data, N(load)(ROW(a->x_rows, now) + j), (REAL *)a->weight.data + j,
-                                         a->weight.stride);
-            N(store)((REAL *)a[-1].dz_rows.data + j, N(times_slope)(a[-1].activation, N(load)(ROW(a[-1].kept_rows, now) + j), dy));
-        }
+    N(tiny_sample)(layer, n_layers, loss, now, 0, 1, target, scale, sample_loss);
 }
 
 /* Before the first step: nothing is late. */
