@@ -133,48 +133,51 @@ cdef void loss_of_whole(const Training* p, const Layer* top, const Matrix* targe
                        top.dz.stride)
 
 
-cdef void input_gradient(const Layer* layer, const Layer* below, Py_ssize_t s0, Py_ssize_t samples, int activation,
+cdef void input_gradient(const Layer* layer, const Matrix* dz, const Matrix* dx, Py_ssize_t samples,
                          real* space) noexcept nogil:
-    """The dz of the layer below := (W^T dz) f'(kept), f the activation below, for a block of samples from column s0 of dz.
-
-    Of a wide layer some outputs after the others: of one whose weights do not fit L2 so many as KC, so that they come from
-    memory once, in order; with small tiles, which would read each line from L2 again and again, so many as stay in L1. A tile
-    reads a few columns of all rows of weights, an order that no prefetcher follows: each asks for its share of the lines of
-    columns to come, so that they are there in time."""
-    cdef Py_ssize_t o = 0, k, i, s, w, r, line = 64 // sizeof(real), lead = MR if line % MR else 0, column
-    cdef Py_ssize_t most = L1_OUTPUTS if VECTOR_BYTES < 64 else KC if layer.n_out > 4 * KC else layer.n_out
+    """dx := dz W, both a sample a row. Rows of weights serve as the tile's B, KC outputs at a time: a panel of their inputs
+    meets all samples while it is near, and meanwhile the next panel is asked for: that is an order no prefetcher follows."""
+    cdef Py_ssize_t o = 0, k, i, s, w, n, r, t, q, line = 64 // sizeof(real), lines
     cdef const real* ahead
-    cdef real* dz
-    cdef int mr, nv
+    cdef real* out
+    cdef int mr
     while o < layer.n_out:
-        k, i = min(most, layer.n_out - o), 0
+        k, i = min(KC, layer.n_out - o), 0
         while i < layer.n_in:
-            mr, s = <int>min(MR, layer.n_in - i), 0
-            column = (i + lead) // line * line + line
+            w = panel[real](i, layer.n_in, NULL)
+            n, lines, s, t = <int>(w // vector_lanes[real](NULL)), ceil_div(w, line), 0, 0
             while s < samples:
-                w = panel[real](s, samples, NULL)
-                nv = <int>(w // vector_lanes[real](NULL))
-                dz = at[real](&below.dz, i, s0 + s, NULL)
-                ahead = NULL
-                if layer.across == 1 and column < layer.n_in:
-                    r = o + k * ((i + lead) % line * samples + MR * s) // (line * samples)
-                    ahead = weight_of[real](layer, r, column, NULL)
-                if o == 0:
-                    sum_tile(mr, nv, k, weight_of[real](layer, 0, i, NULL), layer.across, layer.down,
-                             at[real](&layer.dz, 0, s0 + s, NULL), layer.dz.stride, <const real*>NULL, dz, below.dz.stride,
-                             space, ahead, layer.down)
-                else:
-                    tile(mr, nv, k, weight_of[real](layer, o, i, NULL), layer.across, layer.down,
-                         at[real](&layer.dz, o, s0 + s, NULL), layer.dz.stride, <const real*>NULL, space, w, ahead,
-                         layer.down * <Py_ssize_t>sizeof(real))
-                    for r in range(mr):
-                        add(w, dz + r * below.dz.stride, space + r * w)
-                if o + k == layer.n_out:
-                    differentiate_rows(activation, mr, w, at[real](&below.kept, i, s, NULL), below.kept.stride,
-                                       dz, below.dz.stride, dz, below.dz.stride)
-                s += w
-            i += mr
+                mr = <int>min(MR, samples - s)
+                ahead, q = NULL, t // lines * (k // AHEAD)          # a tile asks for a line of as many rows
+                if i + w < layer.n_in and q < k:
+                    ahead = weight_of[real](layer, o + q, i + w + t % lines * line, NULL)
+                out = at[real](dx, s, i, NULL)
+                tile(mr, <int>n, k, at[real](dz, s, o, NULL), dz.stride, 1, weight_of[real](layer, o, i, NULL), layer.down,
+                     <const real*>NULL, out if o == 0 else space, dx.stride if o == 0 else w, ahead,
+                     layer.down * <Py_ssize_t>sizeof(real))
+                for r in range(mr if o > 0 else 0):
+                    add(w, out + r * dx.stride, space + r * w)
+                s += mr
+                t += 1
+            i += w
         o += k
+
+
+cdef void input_gradient_tied(const Layer* layer, const Matrix* dz, const Matrix* dx, Py_ssize_t s0, Py_ssize_t samples,
+                              real* space) noexcept nogil:
+    """The same with weights that are another layer's, turned: their columns lie in rows; dz and dx a feature a row, from
+    column s0 on."""
+    cdef Py_ssize_t i = 0, s, w
+    cdef int mr
+    while i < layer.n_in:
+        mr, s = <int>min(MR, layer.n_in - i), s0
+        while s < s0 + samples:
+            w = panel[real](s, s0 + samples, NULL)
+            sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_out, weight_of[real](layer, 0, i, NULL), layer.across,
+                     layer.down, at[real](dz, 0, s, NULL), dz.stride, <const real*>NULL, at[real](dx, i, s, NULL), dx.stride,
+                     space)
+            s += w
+        i += mr
 
 
 cdef void pass_up(const Training* p, const Step* step, const Block* block, Py_ssize_t start, real scale,
@@ -212,22 +215,46 @@ cdef void pass_up(const Training* p, const Step* step, const Block* block, Py_ss
 cdef void pass_down(const Training* p, const Step* step, const Block* block, real* space) noexcept nogil:
     """The rest of it, from the loss's gradient to that of the first layer's outputs."""
     cdef const Layer* layer
+    cdef const Layer* below
     cdef Py_ssize_t s0 = block.s0, s1 = block.s1, w = padded[real](s1 - s0, NULL), s
     cdef const real* weights = weights_of[real](p, s0, NULL)
-    cdef bint plain
+    cdef Matrix dz, dx
+    cdef bint in_rows = False                   # whether block.rows has dz already
     cdef int l
     for l in range(p.n_layers - 1, -1, -1):
         layer = &block.layers[l]
         if l == 0 and p.contractive != 0:
             contract[real](p, step, block, s0, s1 - s0, p.sample_penalty + s0, NULL)
-        if layer.across != 1 or (l == 0 and p.sparse):     # where weights are turned, dz is needed a sample a row
+        if layer.across != 1 or (l == 0 and p.sparse):
             turn(padded[real](layer.n_out, NULL), w, at[real](&layer.dz, 0, s0, NULL), layer.dz.stride,
                  at[real](&layer.dz_rows, s0, 0, NULL), layer.dz_rows.stride)
-        if l > 0:
-            plain = is_plain(p, l - 1)
-            input_gradient(layer, &block.layers[l - 1], s0, w, block.layers[l - 1].activation if plain else IDENTITY, space)
-            if not plain:
-                back[real](p, step, block, l - 1, s0, s1 - s0, NULL)
+        if l == 0:
+            break
+        below = &block.layers[l - 1]
+        dz, dx = block.rows[l % 2], block.rows[(l - 1) % 2]
+        if layer.across == 1:
+            if not in_rows:
+                turn(padded[real](layer.n_out, NULL), w, at[real](&layer.dz, 0, s0, NULL), layer.dz.stride, <real*>dz.data,
+                     dz.stride)
+            input_gradient(layer, &dz, &dx, s1 - s0, space)
+            in_rows = is_plain(p, l - 1) and not below.keeps_input
+            if in_rows:
+                differentiate_rows(below.activation, s1 - s0, padded[real](below.n_out, NULL),
+                                   at[real](&below.y_rows, s0, 0, NULL), below.y_rows.stride, <real*>dx.data, dx.stride,
+                                   <real*>dx.data, dx.stride)
+            turn(w, padded[real](layer.n_in, NULL), <real*>dx.data, dx.stride, at[real](&below.dz, 0, s0, NULL),
+                 below.dz.stride)
+        else:
+            input_gradient_tied(layer, &layer.dz, &below.dz, s0, w, space)
+            in_rows = False
+        if in_rows:
+            continue
+        if is_plain(p, l - 1):
+            differentiate_rows(below.activation, below.n_out, w, <real*>below.kept.data, below.kept.stride,
+                               at[real](&below.dz, 0, s0, NULL), below.dz.stride, at[real](&below.dz, 0, s0, NULL),
+                               below.dz.stride)
+        else:
+            back[real](p, step, block, l - 1, s0, s1 - s0, NULL)
     if p.penalised and weights != NULL:
         for s in range(s1 - s0):
             p.sample_penalty[s0 + s] *= weights[s]
@@ -415,7 +442,7 @@ cdef bint learn_weights(const Training* p, const Step* step, const Rectangle* q,
     """Gradient dz x^T over the whole batch and update of a rectangle of weights; whether all are finite after it."""
     cdef const Layer* layer = &p.layers[q.layer]
     cdef const Layer* twin = &p.layers[p.n_layers - 1 - q.layer]
-    cdef Py_ssize_t o, i = q.i0, w, r, n
+    cdef Py_ssize_t o, i = q.i0, w, r, n, asked, share = ceil_div(samples, ceil_div(q.o1 - q.o0, MR))
     cdef Py_ssize_t rs = 1 if few else layer.dz.stride, cs = layer.dz_rows.stride if few else 1
     cdef const real* dz = <const real*>(layer.dz_rows.data if few else layer.dz.data)
     cdef real* weight
@@ -427,7 +454,7 @@ cdef bint learn_weights(const Training* p, const Step* step, const Rectangle* q,
         w = panel[real](i, q.i1, NULL)
         nv = <int>(w // vector_lanes[real](NULL))
         n = min(w, q.i1 - i)
-        o = q.o0
+        o, asked = q.o0, 0
         while o < q.o1:
             mr = <int>min(MR, q.o1 - o)
             weight, velocity = at[real](&layer.weight, o, i, NULL), at[real](&layer.velocity, o, i, NULL)
@@ -439,7 +466,7 @@ cdef bint learn_weights(const Training* p, const Step* step, const Rectangle* q,
                 if step.rule.kind != RULE_SGD:
                     fetch(<char*>(square + r * layer.weight.stride), w * sizeof(real), True)
             if i + w < q.i1:            # a part of the next panel of x
-                for r in range(samples * (o - q.o0) // (q.o1 - q.o0), samples * (o + mr - q.o0) // (q.o1 - q.o0)):
+                for r in range(asked, min(asked + share, samples)):
                     fetch(<const char*>at[real](&layer.x_rows, r, i + w, NULL), w * sizeof(real), False)
             sum_tile(mr, nv, samples, dz + o * rs, rs, cs, at[real](&layer.x_rows, 0, i, NULL), layer.x_rows.stride,
                      <const real*>NULL, dw, w, space)
@@ -454,6 +481,7 @@ cdef bint learn_weights(const Training* p, const Step* step, const Rectangle* q,
                            at[real](&layer.gradient, o, i, NULL), layer.gradient.stride, dw, w,
                            layer.weight_at + o * layer.n_in + i, layer.n_in, n)
             o += mr
+            asked += share
         i += w
     return finite
 

@@ -49,11 +49,11 @@ cdef inline Py_ssize_t block_samples(Py_ssize_t samples, Py_ssize_t widest, real
 
 
 cdef inline Py_ssize_t panel(Py_ssize_t first, Py_ssize_t last, real* _) noexcept nogil:
-    """Columns of the next panel of first .. last: at most NR, and the panels nearly equal."""
-    cdef Py_ssize_t lanes = vector_lanes[real](NULL), vectors = ceil_div(last - first, lanes)
-    if vectors > NV:                    # a division of a short row would cost more than its products
-        vectors = ceil_div(vectors, ceil_div(vectors, NV))
-    return vectors * lanes
+    """Columns of the next panel of first .. last: at most NR, and none a vector wide that the one before could have shared.
+
+    Without a division: a tile waits for this."""
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), vectors = (last - first + lanes - 1) // lanes
+    return (vectors if vectors <= NV else (NV + 2) // 2 if vectors == NV + 1 else NV) * lanes
 
 
 cdef inline void meet(Team* team) noexcept nogil:
@@ -131,14 +131,17 @@ cdef inline void fetch(const char* p, Py_ssize_t bytes, bint write) noexcept nog
 
 cdef void turn(Py_ssize_t rows, Py_ssize_t columns, const real* source, Py_ssize_t lds, real* target,
                Py_ssize_t ldt) noexcept nogil:
-    """target[c, r] := source[r, c], in whole squares of lanes."""
-    cdef Py_ssize_t lanes = vector_lanes[real](NULL), r = 0, c
-    while r < rows:
+    """target[c, r] := source[r, c], in whole squares of lanes, and whole lines of the target where they are wider."""
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), line = 64 // sizeof(real), first = 0, r, c
+    while first < rows:
         c = 0
         while c < columns:
-            transpose(source + r * lds + c, lds, target + c * ldt + r, ldt)
+            r = first
+            while r < min(first + line, rows):
+                transpose(source + r * lds + c, lds, target + c * ldt + r, ldt)
+                r += lanes
             c += lanes
-        r += lanes
+        first += line
 
 
 cdef void sum_tile(int mr, int nv, Py_ssize_t K, const real* a, Py_ssize_t rs, Py_ssize_t cs, const real* b, Py_ssize_t ldb,
@@ -161,25 +164,26 @@ cdef void sum_tile(int mr, int nv, Py_ssize_t K, const real* a, Py_ssize_t rs, P
 cdef void forward(const Layer* layer, Py_ssize_t o0, Py_ssize_t o1, Py_ssize_t samples, real* space) noexcept nogil:
     """value := f(W x + b) for some outputs of a block of samples. A tile of weights meets all of them while it is in L1, and
     meanwhile the next one's rows are asked for: prefetchers have to find each row's beginning anew."""
-    cdef Py_ssize_t o = o0, s, w, line = 64 // sizeof(real), lines
+    cdef Py_ssize_t o = o0, s, w, line = 64 // sizeof(real), lines, asked
+    cdef Py_ssize_t share = ceil_div(MR * layer.down // line, ceil_div(samples, NV * vector_lanes[real](NULL)))
     cdef const real* ahead
-    cdef real* z
     cdef int mr
     while o < o1:
         mr = <int>min(MR, o1 - o)
         lines = min(MR, layer.n_out - o - mr) * layer.down // line if layer.across == 1 else 0
-        s = 0
+        s = asked = 0
         while s < samples:
             w = panel[real](s, samples, NULL)
-            z = at[real](&layer.kept, o, s, NULL)
             ahead = NULL
-            if lines > 0:
-                ahead = weight_of[real](layer, o + mr, 0, NULL) + lines * s // samples * line
-            sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_in,
-                     weight_of[real](layer, o, 0, NULL), layer.down, layer.across, at[real](&layer.x, 0, s, NULL),
-                     layer.x.stride, <const real*>layer.bias + o, z, layer.kept.stride, space, ahead, line)
-            activate_rows(layer.activation, mr, w, z, layer.kept.stride, at[real](&layer.value, o, s, NULL), layer.value.stride)
+            if asked < lines:
+                ahead = weight_of[real](layer, o + mr, 0, NULL) + asked * line
+            sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_in, weight_of[real](layer, o, 0, NULL), layer.down,
+                     layer.across, at[real](&layer.x, 0, s, NULL), layer.x.stride, <const real*>layer.bias + o,
+                     at[real](&layer.kept, o, s, NULL), layer.kept.stride, space, ahead, line)
             s += w
+            asked += share
+        activate_rows(layer.activation, mr, samples, at[real](&layer.kept, o, 0, NULL), layer.kept.stride,
+                      at[real](&layer.value, o, 0, NULL), layer.value.stride)
         o += mr
 
 

@@ -8,7 +8,8 @@
 # During a run weights live in rows padded to whole vectors, an odd number of cache lines apart; the padding stays zero. The
 # flat arrays are written at the end of a run: until then they hold the weights before it, and serve to start again when a
 # step fails. The inputs of a layer are kept in both layouts: a feature a row for the forward product, a sample a row for
-# the weights' gradient.
+# the weights' gradient. So are the gradients by a layer's sums: a sample a row, in the block's own memory, for the product by
+# the weights, whose rows are read as they lie; a feature a row, of the whole batch, for the weights' gradient.
 
 cdef enum:
     TINY = 16
@@ -16,7 +17,6 @@ cdef enum:
     WATCHES_A_SECOND = 25           # so that Ctrl-C is soon noticed
     AHEAD_ROWS = 16                 # which are asked for before their turn, at least
     L1_WEIGHTS = 4096               # stay in L1 from step to step
-    L1_OUTPUTS = 256                # whose lines of weights, one each, and of samples stay in L1
     LOSS_FEATURES = 24              # whose outputs stay in L1 for the loss; a multiple of every MR, and of the loss's 8
 
 cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, inputs i0 to i1
@@ -27,6 +27,7 @@ cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, in
 cdef struct Block:                  # a member's own buffers, in which a block of many samples passes through the layers
     Layer* layers                   # as the plan's, with x, y, kept and what a recipe needs, of BLOCK_SAMPLES at most
     Matrix target
+    Matrix rows[2]                  # gradients on their way down, a sample a row
     Py_ssize_t s0, s1               # the samples that are in it
     void* slopes                    # of the penalty kl by the code's outputs
     double* sums
@@ -570,12 +571,16 @@ cdef class Plan:
         cdef Layer* layers
         cdef Layer layer
         cdef Matrix x, target
+        cdef Matrix rows[2]
         cdef bint gated
         cdef Block* blocks
         t.blocks_each = 1 + ceil_div(ceil_div(t.batch_size, members) + LINE, 2 * LINE) if t.kl != 0 else 1
+        rows[0] = rows[1] = Matrix(NULL, 0)
         blocks = <Block*>arena.take(members * t.blocks_each * sizeof(Block))
         t.blocks = blocks
         for m in range(members * t.blocks_each):
+            if m % t.blocks_each == 0:
+                rows[0], rows[1] = self.matrix(arena, samples, t.widest), self.matrix(arena, samples, t.widest)
             layers = <Layer*>arena.take(t.n_layers * sizeof(Layer))
             x = self.matrix(arena, t.layers[0].n_in, samples)
             for l in range(t.n_layers):
@@ -596,7 +601,7 @@ cdef class Plan:
                     layers[l] = layer
             target = self.matrix(arena, layer.n_out, samples)
             if blocks != NULL:
-                blocks[m] = Block(layers, target, 0, 0, NULL, NULL, NULL)
+                blocks[m] = Block(layers, target, rows, 0, 0, NULL, NULL, NULL)
             if t.kl != 0 and m % t.blocks_each == 0:
                 self.room(arena, code, blocks, m, 0)
             if t.contractive != 0:
