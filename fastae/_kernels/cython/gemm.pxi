@@ -80,7 +80,7 @@ cdef inline int vector_lanes(real* _) noexcept nogil:
 cdef Py_ssize_t workspace_bytes(const Gemm* g) noexcept nogil:
     cdef Py_ssize_t nr = NV * VECTOR_BYTES // (8 if g.is_double else 4)
     cdef Py_ssize_t kc = min(KC, g.K), a_rows = min(MC, g.M) + MR, b_columns = min(NC, g.N) + nr
-    return (a_rows + b_columns) * kc * (8 if g.is_double else 4) + 2 * 64
+    return (a_rows * (kc + 32) + b_columns * kc) * (8 if g.is_double else 4) + 2 * 64
 
 
 cdef inline void transpose(const real* source, Py_ssize_t lds, real* target, Py_ssize_t ldt) noexcept nogil:
@@ -99,40 +99,44 @@ cdef inline void transpose_edge(const real* source, Py_ssize_t lds, real* target
             target[j * ldt + i] = source[i * lds + j]
 
 
+cdef inline Py_ssize_t packed_stride(Py_ssize_t kc, real* _) noexcept nogil:
+    """Elements from row to row of so many: an odd number of lines, so that columns do not crowd into few sets of a cache."""
+    return (ceil_div(kc * sizeof(real), 64) | 1) * (64 // sizeof(real))
+
+
 cdef void pack_a(real* packed, const real* A, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t mc, Py_ssize_t kc) noexcept nogil:
-    """A[:mc, :kc] as tiles of MR rows, each [kc][MR]."""
+    """A[:mc, :kc]: rows as they are, packed_stride apart; or columns, as tiles of MR rows, each [kc][MR]."""
     cdef Py_ssize_t t, i, k, mr
     cdef const real* a
     cdef real* p
-    for t in range(ceil_div(mc, MR)):
+    for i in range(mc if cs == 1 else 0):
+        memcpy(packed + i * packed_stride[real](kc, NULL), A + i * rs, kc * sizeof(real))
+    for t in range(ceil_div(mc, MR) if cs != 1 else 0):
         a = A + t * MR * rs
         p = packed + t * MR * kc
         mr = min(MR, mc - t * MR)
-        if rs == 1:
-            for k in range(kc):
-                for i in range(mr):
-                    p[k * MR + i] = a[i + k * cs]
-        else:
+        for k in range(kc):
             for i in range(mr):
-                for k in range(kc):
-                    p[k * MR + i] = a[i * rs + k * cs]
+                p[k * MR + i] = a[i * rs + k * cs]
 
 
 cdef void pack_b(real* packed, const real* B, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t kc, Py_ssize_t nc) noexcept nogil:
-    """B[:kc, :nc] as panels of NR columns, each [kc][NR], the last one filled up with zeros."""
-    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, t, j, k, nr, s
+    """B[:kc, :nc] as panels of NR columns, each [kc][NR], the last one filled up with zeros to a whole vector."""
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, t, j, k, nr, s, first = 0
     cdef const real* b
     cdef real* p
-    for t in range(ceil_div(nc, NR)):
+    while first < (kc if cs == 1 else 0):                  # some rows at a time, which prefetchers follow
+        for t in range(ceil_div(nc, NR)):
+            for k in range(first, min(first + 16, kc)):
+                copy_padded(min(NR, nc - t * NR), packed + (t * kc + k) * NR, B + k * rs + t * NR)
+        first += 16
+    for t in range(ceil_div(nc, NR) if cs != 1 else 0):
         b = B + t * NR * cs
         p = packed + t * NR * kc
         nr = min(NR, nc - t * NR)
         if nr < NR:
             memset(p, 0, NR * kc * sizeof(real))
-        if cs == 1:
-            for k in range(kc):
-                memcpy(p + k * NR, b + k * rs, nr * sizeof(real))
-        elif rs == 1:                                      # x W^T, W row-major
+        if rs == 1:                                        # x W^T, W row-major
             for s in range(ceil_div(nr, lanes)):
                 j = s * lanes
                 k = 0
@@ -182,7 +186,7 @@ cdef void store_tile(const Gemm* g, real* acc, Py_ssize_t i0, Py_ssize_t j0, int
 cdef void gemm(const Gemm* g, real* _) noexcept nogil:
     cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes
     cdef Py_ssize_t m_blocks = ceil_div(g.M, MC), k_blocks = max(ceil_div(g.K, KC), 1), n_block, k_block, m_block
-    cdef Py_ssize_t jc, pc, ic, nc, kc, mc, tiles, t, i, j, nr, rs, cs
+    cdef Py_ssize_t jc, pc, ic, nc, kc, mc, tiles, t, i, j, r, nr, rs, cs, lda
     cdef int mr, nv
     cdef real space[TILE_ELEMENTS + 64]
     cdef real* acc = <real*>align(space)
@@ -190,9 +194,10 @@ cdef void gemm(const Gemm* g, real* _) noexcept nogil:
     cdef const real* a
     cdef real* packed_b = <real*>align(g.workspace)
     cdef real* packed_a
-    # A row-major A is read in place, even where its rows are a multiple of 4 KB apart and share few sets of L1: L2 is fast
-    # enough. Columns are packed where they are used often.
-    cdef bint in_place = g.csa == 1 or g.N <= 4 * NR
+    # Where a block of A is used often it is copied: rows a power of two apart would share few sets of the caches. With
+    # AVX-512, whose tiles read a third as much for each multiply-add, L2 is fast enough for rows in place.
+    cdef bint in_place = g.N <= 4 * NR or (g.csa == 1 and VECTOR_BYTES == 64)
+    cdef bint as_rows = in_place or g.csa == 1
     cdef bint plain = (k_blocks == 1 and g.alpha == 1 and g.beta == 0 and g.bias == NULL and g.keep == NULL and g.kept == NULL
                        and g.activation == IDENTITY)
     for n_block in range(ceil_div(g.N, NC)):                                            # C[:, jc:jc+nc]
@@ -201,6 +206,7 @@ cdef void gemm(const Gemm* g, real* _) noexcept nogil:
         for k_block in range(k_blocks):                                                 # += A[:, pc:pc+kc] B[pc:pc+kc, :]
             pc = k_block * KC
             kc = min(KC, g.K - pc)
+            lda = packed_stride[real](kc, NULL)
             packed_a = <real*>align(packed_b + ceil_div(nc, NR) * NR * kc)
             pack_b(packed_b, <const real*>g.B + pc * g.rsb + jc * g.csb, g.rsb, g.csb, kc, nc)
             for m_block in range(m_blocks):                                             # C[ic:ic+mc, jc:jc+nc]
@@ -215,10 +221,12 @@ cdef void gemm(const Gemm* g, real* _) noexcept nogil:
                     j = t // tiles * NR
                     mr = <int>min(MR, mc - i)
                     nr = min(NR, nc - j)
-                    a = A + i * g.rsa if in_place else packed_a + i * kc
-                    rs = g.rsa if in_place else 1
-                    cs = g.csa if in_place else MR
+                    rs = g.rsa if in_place else lda if as_rows else 1
+                    cs = g.csa if in_place else 1 if as_rows else MR
+                    a = A + i * rs if in_place else packed_a + i * (lda if as_rows else kc)
                     nv = <int>ceil_div(nr, lanes)
+                    for r in range(mr):                     # so that C comes meanwhile, wherever its lines begin
+                        fetch(<char*>(<real*>g.C + (ic + i + r) * g.ldc + jc + j), nr * sizeof(real) + 63, True)
                     if plain and nr == nv * lanes:
                         tile(mr, nv, kc, a, rs, cs, packed_b + j * kc, NR, <const real*>NULL,
                              <real*>g.C + (ic + i) * g.ldc + jc + j, g.ldc)
