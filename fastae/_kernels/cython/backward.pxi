@@ -442,12 +442,13 @@ cdef bint learn_weights(const Training* p, const Step* step, const Rectangle* q,
     """Gradient dz x^T over the whole batch and update of a rectangle of weights; whether all are finite after it."""
     cdef const Layer* layer = &p.layers[q.layer]
     cdef const Layer* twin = &p.layers[p.n_layers - 1 - q.layer]
-    cdef Py_ssize_t o, i = q.i0, w, r, n, asked, share = ceil_div(samples, ceil_div(q.o1 - q.o0, MR))
+    cdef Py_ssize_t o, i = q.i0, w, r, n, t, rows, asked, share = ceil_div(samples, ceil_div(q.o1 - q.o0, MR))
     cdef Py_ssize_t rs = 1 if few else layer.dz.stride, cs = layer.dz_rows.stride if few else 1
     cdef const real* dz = <const real*>(layer.dz_rows.data if few else layer.dz.data)
     cdef real* weight
     cdef real* velocity
     cdef real* square
+    cdef real* of_twin = dw + LEARN_TILES * TILE_ELEMENTS
     cdef bint finite = True, contracts = q.layer == 0 and p.contractive != 0
     cdef int mr, nv
     while i < q.i1:
@@ -456,32 +457,35 @@ cdef bint learn_weights(const Training* p, const Step* step, const Rectangle* q,
         n = min(w, q.i1 - i)
         o, asked = q.o0, 0
         while o < q.o1:
-            mr = <int>min(MR, q.o1 - o)
+            rows = min(LEARN_TILES * MR, q.o1 - o)
             weight, velocity = at[real](&layer.weight, o, i, NULL), at[real](&layer.velocity, o, i, NULL)
             square = at[real](&layer.square, o, i, NULL)
-            for r in range(mr if p.n_weights > L1_WEIGHTS else 0):      # so that it comes while the gradient is computed
+            for r in range(rows if p.n_weights > L1_WEIGHTS else 0):    # so that it comes while the gradient is computed
                 fetch(<char*>(weight + r * layer.weight.stride), w * sizeof(real), True)
                 if keeps_velocity(&step.rule):
                     fetch(<char*>(velocity + r * layer.weight.stride), w * sizeof(real), True)
                 if step.rule.kind != RULE_SGD:
                     fetch(<char*>(square + r * layer.weight.stride), w * sizeof(real), True)
-            if i + w < q.i1:            # a part of the next panel of x
-                for r in range(asked, min(asked + share, samples)):
-                    fetch(<const char*>at[real](&layer.x_rows, r, i + w, NULL), w * sizeof(real), False)
-            sum_tile(mr, nv, samples, dz + o * rs, rs, cs, at[real](&layer.x_rows, 0, i, NULL), layer.x_rows.stride,
-                     <const real*>NULL, dw, w, space)
-            if p.tied:                  # the other layer's gradient, turned
-                sum_tile(mr, nv, samples, at[real](&twin.x_rows, 0, o, NULL), 1, twin.x_rows.stride,
-                         at[real](&twin.dz_rows, 0, i, NULL), twin.dz_rows.stride, <const real*>NULL, dw + TILE_ELEMENTS, w,
-                         space)
-                add(mr * w, dw, dw + TILE_ELEMENTS)
+            t = 0
+            while t < rows:
+                mr = <int>min(MR, rows - t)
+                if i + w < q.i1:        # a part of the next panel of x
+                    for r in range(asked, min(asked + share, samples)):
+                        fetch(<const char*>at[real](&layer.x_rows, r, i + w, NULL), w * sizeof(real), False)
+                sum_tile(mr, nv, samples, dz + (o + t) * rs, rs, cs, at[real](&layer.x_rows, 0, i, NULL), layer.x_rows.stride,
+                         <const real*>NULL, dw + t * w, w, space)
+                if p.tied:              # the other layer's gradient, turned
+                    sum_tile(mr, nv, samples, at[real](&twin.x_rows, 0, o + t, NULL), 1, twin.x_rows.stride,
+                             at[real](&twin.dz_rows, 0, i, NULL), twin.dz_rows.stride, <const real*>NULL, of_twin, w, space)
+                    add(mr * w, dw + t * w, of_twin)
+                t += mr
+                asked += share
             if contracts:
-                contract_weights[real](p, step, samples, o, mr, w, weight, layer.weight.stride, dw)
-            finite &= take(p, step, first, mr, w, weight, layer.weight.stride, velocity, square,
+                contract_weights[real](p, step, samples, o, rows, w, weight, layer.weight.stride, dw)
+            finite &= take(p, step, first, rows, w, weight, layer.weight.stride, velocity, square,
                            at[real](&layer.gradient, o, i, NULL), layer.gradient.stride, dw, w,
                            layer.weight_at + o * layer.n_in + i, layer.n_in, n)
-            o += mr
-            asked += share
+            o += rows
         i += w
     return finite
 

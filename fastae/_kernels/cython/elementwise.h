@@ -445,20 +445,20 @@ INLINE int N(is_plain_sgd)(const Rule *s) { return s->kind == RULE_SGD && s->mom
 static int N(descend)(REAL lr, ptrdiff_t rows, ptrdiff_t n, REAL *w, ptrdiff_t ld, const REAL *dw, ptrdiff_t ld_dw)
 {
     const ptrdiff_t whole = n / LANES * LANES;
-    vec zeros = {0};
+    ivec zeros = {0};
     for (; rows > 0; rows--, w += ld, dw += ld_dw) {
         for (ptrdiff_t i = 0; i < whole; i += LANES) {
             const vec now = N(load)(w + i) - lr * N(load)(dw + i);
             N(store)(w + i, now);
-            zeros += now * 0;
+            zeros |= (ivec)(now * 0); /* bits, which wait less for each other than a sum */
         }
         if (whole < n) {
             const vec now = N(load_upto)(w + whole, n - whole) - lr * N(load_upto)(dw + whole, n - whole);
             N(store_upto)(w + whole, now, n - whole);
-            zeros += now * 0;
+            zeros |= (ivec)(now * 0);
         }
     }
-    return N(all_zero)(zeros);
+    return N(all_zero)((vec)zeros);
 }
 
 /* The same by any rule; v and q lie as w does. Whether all weights are finite after it. */

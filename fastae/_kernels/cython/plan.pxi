@@ -17,6 +17,7 @@ cdef enum:
     WATCHES_A_SECOND = 25           # so that Ctrl-C is soon noticed
     AHEAD_ROWS = 16                 # which are asked for before their turn, at least
     L1_WEIGHTS = 4096               # stay in L1 from step to step
+    LEARN_TILES = 4                 # whose gradients the optimiser takes at a time
     LOSS_FEATURES = 24              # whose outputs stay in L1 for the loss; a multiple of every MR, and of the loss's 8
 
 cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, inputs i0 to i1
@@ -287,9 +288,9 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
     cdef bint few, finite
     cdef double value, penalty, divisor = 1, total = p.total_before, total_penalty = 0
     cdef real scale = 1
-    cdef real room[3 * TILE_ELEMENTS + BLOCK + 64]
+    cdef real room[(LEARN_TILES + 2) * TILE_ELEMENTS + BLOCK + 64]
     cdef real* space = <real*>align(room)
-    cdef real* dw = space + TILE_ELEMENTS           # a tile of gradients, or the biases of a rectangle; another tile
+    cdef real* dw = space + TILE_ELEMENTS           # tiles of gradients, or the biases of a rectangle; another tile
     cdef Step step
     cdef Watch watch = Watch(seconds(), seconds(), 1, 1)
     if p.tiny:

@@ -69,6 +69,8 @@ INLINE int N(all_zero)(vec x)
     return _mm512_cmp_ps_mask((__m512)x, _mm512_setzero_ps(), _CMP_EQ_OQ) == 0xffff;
 #elif defined(__AVX512F__)
     return _mm512_cmp_pd_mask((__m512d)x, _mm512_setzero_pd(), _CMP_EQ_OQ) == 0xff;
+#elif defined(__AVX2__)
+    return _mm256_movemask_epi8((__m256i)(x == 0)) == -1;
 #else
     ivec zero = x == 0;
     for (int l = 1; l < LANES; l++) zero[0] &= zero[l];
