@@ -4,7 +4,7 @@ import numpy as np
 
 from .elementwise import RATES, add, copy, differentiate_rows, dots, fill, loss_columns, loss_rows, padded, sum_rows, update
 from .functions import SGD, compiled, keeps_mean, set_rates
-from .machine import MR, NV, VECTOR_BYTES
+from .machine import MR, NV
 from .network import (
     KC,
     LAYER,
@@ -24,11 +24,11 @@ from .network import (
     zeros_behind,
 )
 from .team import TEAM, meet
+from .tile import AHEAD, tile
 from .unit import INTEGER, POINTER, REAL, unit
 from .vector import address_of, bytes_of, lanes, pointer, record
 
 BLOCK = 96  # of a rectangle of weights; a multiple of every MR and NR
-L1_OUTPUTS = 256  # whose lines of weights, one each, and of samples stay in L1
 LOSS_FEATURES = 24  # whose outputs stay in L1 for the loss; a multiple of every MR, and of the loss's 8
 
 _N, _F = np.int64, np.float64
@@ -101,40 +101,61 @@ def forward_and_loss(p, layers, target, s0, s1, scale, room):
         differentiate_rows(top.activation, o1 - o, w, z, top.kept.stride, dy, w, at(top.dz, o, s0, room), top.dz.stride)
 
 
+@compiled
+def times_weights(layer, dz, dx, samples, room):
+    """dx := dz W, both a sample a row, as cython/backward.pxi tells: a panel of inputs meets all samples while it is near, and
+    meanwhile each tile asks for a line of as many rows of the next panel."""
+    line = 64 // bytes_of(room)
+    for o in range(0, layer.n_out, KC):
+        k, i = min(KC, layer.n_out - o), 0
+        while i < layer.n_in:
+            nv = panel(i, layer.n_in, room)
+            w = nv * lanes(room)
+            lines = (w + line - 1) // line
+            for s in range(0, samples, MR):
+                q = s // MR // lines * (k // AHEAD)
+                weight, out = at(layer.weight, o, i, room), at(dx, s, i, room)
+                ahead, stride = weight, 0
+                if i + w < layer.n_in and q < k:
+                    ahead, stride = at(layer.weight, o + q, i + w + s // MR % lines * line, room), layer.weight.stride
+                sums, lds = (out, dx.stride) if o == 0 else (room, w)
+                tile(
+                    min(MR, samples - s), nv, k, at(dz, s, o, room), dz.stride, 1, weight, layer.weight.stride,
+                    zeros_behind(room), sums, lds, ahead, stride,
+                )  # fmt: skip
+                for r in range(min(MR, samples - s) if o > 0 else 0):
+                    add(w, out + r * dx.stride, room + r * w)
+            i += w
+
+
 @unit(LAYER, LAYER, INTEGER, INTEGER, POINTER)
 def input_gradient(layer, below, s0, samples, room):
     """The dz of the layer below := (W^T dz) f'(kept), f the activation below unless it is left to a stage, for a block of
-    samples from column s0 of dz.
-
-    Of a wide layer some outputs after the others, as cython/backward.pxi tells. A tile reads a few columns of all rows of
-    weights: each asks for its share of the lines of columns to come.
-    """
-    line, most = 64 // bytes_of(room), L1_OUTPUTS if VECTOR_BYTES < 64 else KC if layer.n_out > 4 * KC else layer.n_out
-    lead = MR if line % MR else 0
-    for o in range(0, layer.n_out, most):
-        k = min(most, layer.n_out - o)
+    samples from column s0 of dz."""
+    dz, under, inputs = at(layer.dz, 0, s0, room), at(below.dz, 0, s0, room), padded(layer.n_in, room)
+    if layer.across == 1:
+        if not layer.in_rows:
+            rows = at(layer.dz_block, 0, 0, room)
+            turn(padded(layer.n_out, room), samples, dz, layer.dz.stride, rows, layer.dz_block.stride)
+        times_weights(layer, layer.dz_block, below.dz_block, samples, room)
+        rows, ldr = at(below.dz_block, 0, 0, room), below.dz_block.stride
+        if below.in_rows:
+            kept = at(below.y_rows, s0, 0, room)
+            differentiate_rows(below.slope, samples, inputs, kept, below.y_rows.stride, rows, ldr, rows, ldr)
+        turn(samples, inputs, rows, ldr, under, below.dz.stride)
+    else:  # another layer's weights, whose rows are this one's columns
         for i in range(0, layer.n_in, MR):
-            mr, s = min(MR, layer.n_in - i), 0
-            weight = pointer(layer.weight.data, room) + i * layer.across + o * layer.weight.stride
-            column = (i + lead) // line * line + line
+            mr, s, weight = min(MR, layer.n_in - i), 0, pointer(layer.weight.data, room) + i * layer.across
             while s < samples:
                 nv = panel(s, samples, room)
-                w = nv * lanes(room)
-                dz, kept = at(below.dz, i, s0 + s, room), at(below.kept, i, s, room)
-                ahead, stride = weight, 0
-                if layer.across == 1 and column < layer.n_in:
-                    r = o + k * ((i + lead) % line * samples + MR * s) // (line * samples)
-                    ahead, stride = at(layer.weight, r, column, room), layer.weight.stride
-                out, ldo = (dz, below.dz.stride) if o == 0 else (room, w)
                 sum_tile(
-                    mr, nv, k, weight, layer.across, layer.weight.stride, at(layer.dz, o, s0 + s, room), layer.dz.stride,
-                    zeros_behind(room), out, ldo, room, ahead, stride,
+                    mr, nv, layer.n_out, weight, layer.across, layer.weight.stride, dz + s, layer.dz.stride,
+                    zeros_behind(room), under + (i * below.dz.stride + s), below.dz.stride, room, weight, 0,
                 )  # fmt: skip
-                for r in range(mr if o > 0 else 0):
-                    add(w, dz + r * below.dz.stride, room + r * w)
-                if o + k == layer.n_out:
-                    differentiate_rows(below.slope, mr, w, kept, below.kept.stride, dz, below.dz.stride, dz, below.dz.stride)
-                s += w
+                s += nv * lanes(room)
+    if not below.in_rows:
+        ldz, kept = below.dz.stride, at(below.kept, 0, 0, room)
+        differentiate_rows(below.slope, below.n_out, samples, kept, below.kept.stride, under, ldz, under, ldz)
 
 
 @unit(TRAINING, INTEGER, MATRIX, INTEGER, INTEGER, INTEGER, REAL, POINTER)

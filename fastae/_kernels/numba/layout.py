@@ -93,6 +93,9 @@ class Layout:
         on_code = l == recipe.code and (recipe.gaussian or recipe.l1 or recipe.kl)
         layer["staged"] = bool(self._has_gate(l) or on_code or (l == 0 and recipe.contractive))
         layer["slope"] = _IDENTITY if layer["staged"] else activation
+        layer["in_rows"] = l + 1 < len(self._shapes) and not (
+            layer["staged"] or layer["keeps_input"] or self._is_transposed(l + 1)
+        )
 
     def _has_gate(self, l):
         return self._layers[l]["dropout"] > 0 or (l == self._recipe.code and self._recipe.top_k > 0)
@@ -137,10 +140,12 @@ class Layout:
         self.job["targets"], targets = arena.records(members, MATRIX)
         self.job["rooms"], self.job["room_bytes"] = arena.take(members * ROOM), ROOM
         layers[:] = np.tile(self._layers, blocks)
+        most = int(self.job["widest"][0])
         for block in layers.reshape(blocks, -1):
+            rows = arena.matrix(samples, most, size), arena.matrix(samples, most, size)
             x = arena.matrix(shapes[0][0], samples, size)
             for l, layer in enumerate(block):
-                layer["x"], layer["y"] = x, arena.matrix(layer["n_out"], samples, size)
+                layer["x"], layer["y"], layer["dz_block"] = x, arena.matrix(layer["n_out"], samples, size), rows[l % 2]
                 layer["kept"] = arena.matrix(layer["n_out"], samples, size) if layer["keeps_input"] else layer["y"]
                 x = layer["passed"] = layer["y"]
                 gaussian = self._recipe.gaussian and l == self._recipe.code

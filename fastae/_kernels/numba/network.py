@@ -32,12 +32,13 @@ SOURCE = np.dtype(
 UINT8, FLOAT32, FLOAT64 = range(3)  # kinds
 LAYER = np.dtype(
     [(name, _N) for name in ("n_in", "n_out", "activation", "keeps_input", "weight_at", "bias_at")]
-    # From a weight to the next input's, 1 but for tied layers; the activation whose slope input_gradient applies; has a stage.
-    + [(name, _N) for name in ("across", "slope", "staged")]
+    # From a weight to the next input's, 1 but for tied layers; the activation whose slope input_gradient applies; has a stage;
+    # its dz, once it is there, is in dz_block too.
+    + [(name, _N) for name in ("across", "slope", "staged", "in_rows")]
     + [(name, _N) for name in ("bias", "bias_velocity", "bias_square", "bias_gradient")]
     + [(name, MATRIX) for name in ("weight", "velocity", "square", "turned", "turned_velocity", "turned_square")]
     + [(name, MATRIX) for name in ("x", "y", "x_rows", "y_rows", "kept", "kept_rows", "dz", "dz_rows")]
-    + [(name, MATRIX) for name in ("gradient", "passed", "gate", "eps", "squared")]
+    + [(name, MATRIX) for name in ("gradient", "passed", "gate", "eps", "squared", "dz_block")]
     + [("dropout", np.float64)]
 )
 _LAYER_BYTES = LAYER.itemsize
@@ -78,9 +79,9 @@ def block_samples(samples, widest, bytes_each):
 
 @compiled
 def panel(first, last, p):
-    """Vectors of the next panel of columns first to last: at most NV, and the panels nearly equal."""
+    """Vectors of the next panel of columns first to last: at most NV, and no single one that the panel before could share."""
     vectors = ceil_div(last - first, lanes(p))
-    return ceil_div(vectors, ceil_div(vectors, NV))
+    return vectors if vectors <= NV else (NV + 2) // 2 if vectors == NV + 1 else NV
 
 
 @unit(INTEGER, INTEGER, INTEGER, INTEGER, POINTER)
