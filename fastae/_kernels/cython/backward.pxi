@@ -137,22 +137,22 @@ cdef void input_gradient(const Layer* layer, const Matrix* dz, const Matrix* dx,
                          real* space) noexcept nogil:
     """dx := dz W, both a sample a row. Rows of weights serve as the tile's B, KC outputs at a time: a panel of their inputs
     meets all samples while it is near, and meanwhile the next panel is asked for: that is an order no prefetcher follows."""
-    cdef Py_ssize_t o = 0, k, i, s, w, n, r, t, q, line = 64 // sizeof(real), lines
+    cdef Py_ssize_t o = 0, k, i, s, w, r, t, q, line = 64 // sizeof(real), lines
     cdef const real* ahead
     cdef real* out
-    cdef int mr
+    cdef int mr, nv
     while o < layer.n_out:
         k, i = min(KC, layer.n_out - o), 0
         while i < layer.n_in:
             w = panel[real](i, layer.n_in, NULL)
-            n, lines, s, t = <int>(w // vector_lanes[real](NULL)), ceil_div(w, line), 0, 0
+            nv, lines, s, t = <int>(w // vector_lanes[real](NULL)), ceil_div(w, line), 0, 0
             while s < samples:
                 mr = <int>min(MR, samples - s)
                 ahead, q = NULL, t // lines * (k // AHEAD)          # a tile asks for a line of as many rows
                 if i + w < layer.n_in and q < k:
                     ahead = weight_of[real](layer, o + q, i + w + t % lines * line, NULL)
                 out = at[real](dx, s, i, NULL)
-                tile(mr, <int>n, k, at[real](dz, s, o, NULL), dz.stride, 1, weight_of[real](layer, o, i, NULL), layer.down,
+                tile(mr, nv, k, at[real](dz, s, o, NULL), dz.stride, 1, weight_of[real](layer, o, i, NULL), layer.down,
                      <const real*>NULL, out if o == 0 else space, dx.stride if o == 0 else w, ahead,
                      layer.down * <Py_ssize_t>sizeof(real))
                 for r in range(mr if o > 0 else 0):
@@ -225,7 +225,7 @@ cdef void pass_down(const Training* p, const Step* step, const Block* block, rea
         layer = &block.layers[l]
         if l == 0 and p.contractive != 0:
             contract[real](p, step, block, s0, s1 - s0, p.sample_penalty + s0, NULL)
-        if layer.across != 1 or (l == 0 and p.sparse):
+        if layer.across != 1 or (l == 0 and p.sparse):      # whose gradient takes samples as rows
             turn(padded[real](layer.n_out, NULL), w, at[real](&layer.dz, 0, s0, NULL), layer.dz.stride,
                  at[real](&layer.dz_rows, s0, 0, NULL), layer.dz_rows.stride)
         if l == 0:
