@@ -99,25 +99,32 @@ cdef inline void transpose_edge(const real* source, Py_ssize_t lds, real* target
             target[j * ldt + i] = source[i * lds + j]
 
 
-cdef inline Py_ssize_t packed_stride(Py_ssize_t kc, real* _) noexcept nogil:
-    """Elements from row to row of so many: an odd number of lines, so that columns do not crowd into few sets of a cache."""
-    return (ceil_div(kc * sizeof(real), 64) | 1) * (64 // sizeof(real))
+cdef inline Py_ssize_t odd_lines(Py_ssize_t n, Py_ssize_t size) noexcept nogil:
+    """Elements of a size from row to row of n: an odd number of lines, lest columns crowd into few sets of caches."""
+    return (ceil_div(n * size, 64) | 1) * (64 // size)
 
 
 cdef void pack_a(real* packed, const real* A, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t mc, Py_ssize_t kc) noexcept nogil:
-    """A[:mc, :kc]: rows as they are, packed_stride apart; or columns, as tiles of MR rows, each [kc][MR]."""
+    """A[:mc, :kc]: rows as they are, odd_lines apart; or columns, as tiles of MR rows, each [kc][MR]."""
     cdef Py_ssize_t t, i, k, mr
     cdef const real* a
     cdef real* p
-    for i in range(mc if cs == 1 else 0):
-        memcpy(packed + i * packed_stride[real](kc, NULL), A + i * rs, kc * sizeof(real))
-    for t in range(ceil_div(mc, MR) if cs != 1 else 0):
+    if cs == 1:
+        for i in range(mc):
+            memcpy(packed + i * odd_lines(kc, sizeof(real)), A + i * rs, kc * sizeof(real))
+        return
+    for t in range(ceil_div(mc, MR)):
         a = A + t * MR * rs
         p = packed + t * MR * kc
         mr = min(MR, mc - t * MR)
-        for k in range(kc):
+        if rs == 1:
+            for k in range(kc):
+                for i in range(mr):
+                    p[k * MR + i] = a[i + k * cs]
+        else:
             for i in range(mr):
-                p[k * MR + i] = a[i * rs + k * cs]
+                for k in range(kc):
+                    p[k * MR + i] = a[i * rs + k * cs]
 
 
 cdef void pack_b(real* packed, const real* B, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t kc, Py_ssize_t nc) noexcept nogil:
@@ -125,12 +132,14 @@ cdef void pack_b(real* packed, const real* B, Py_ssize_t rs, Py_ssize_t cs, Py_s
     cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, t, j, k, nr, s, first = 0
     cdef const real* b
     cdef real* p
-    while first < (kc if cs == 1 else 0):                  # some rows at a time, which prefetchers follow
-        for t in range(ceil_div(nc, NR)):
-            for k in range(first, min(first + 16, kc)):
-                copy_padded(min(NR, nc - t * NR), packed + (t * kc + k) * NR, B + k * rs + t * NR)
-        first += 16
-    for t in range(ceil_div(nc, NR) if cs != 1 else 0):
+    if cs == 1:
+        while first < kc:                                  # some rows at a time, which prefetchers follow
+            for t in range(ceil_div(nc, NR)):
+                for k in range(first, min(first + 16, kc)):
+                    copy_padded(min(NR, nc - t * NR), packed + (t * kc + k) * NR, B + k * rs + t * NR)
+            first += 16
+        return
+    for t in range(ceil_div(nc, NR)):
         b = B + t * NR * cs
         p = packed + t * NR * kc
         nr = min(NR, nc - t * NR)
@@ -206,7 +215,7 @@ cdef void gemm(const Gemm* g, real* _) noexcept nogil:
         for k_block in range(k_blocks):                                                 # += A[:, pc:pc+kc] B[pc:pc+kc, :]
             pc = k_block * KC
             kc = min(KC, g.K - pc)
-            lda = packed_stride[real](kc, NULL)
+            lda = odd_lines(kc, sizeof(real))
             packed_a = <real*>align(packed_b + ceil_div(nc, NR) * NR * kc)
             pack_b(packed_b, <const real*>g.B + pc * g.rsb + jc * g.csb, g.rsb, g.csb, kc, nc)
             for m_block in range(m_blocks):                                             # C[ic:ic+mc, jc:jc+nc]

@@ -14,9 +14,9 @@ cdef struct Passage:
 
 
 cdef Py_ssize_t block_stride(Py_ssize_t samples, int n_threads, Py_ssize_t size) noexcept nogil:
-    """Elements between features of a block: an odd number of cache lines."""
+    """Elements between features of a block."""
     cdef Py_ssize_t lines = ceil_div(samples, LINE)
-    return (ceil_div(min(ceil_div(lines, n_threads) * LINE, BLOCK_SAMPLES) * size, 64) | 1) * 64 // size
+    return odd_lines(min(ceil_div(lines, n_threads) * LINE, BLOCK_SAMPLES), size)
 
 
 cdef Py_ssize_t inference_bytes(const Passage* p, int n_threads) noexcept nogil:

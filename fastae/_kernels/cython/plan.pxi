@@ -620,10 +620,9 @@ cdef class Plan:
         return 0
 
     cdef Matrix matrix(self, Arena arena, Py_ssize_t rows, Py_ssize_t n):
-        """Rows an odd number of cache lines apart, so that columns do not crowd into few sets of the caches; rows and columns
-        are padded to whole vectors."""
-        cdef Py_ssize_t size = 8 if self.t.is_double else 4, lines = ceil_div(n * size, 64) | 1
-        return Matrix(arena.take(ceil_div(rows, LINE) * LINE * lines * 64), lines * 64 // size)
+        """Rows odd_lines apart; rows and columns are padded to whole vectors."""
+        cdef Py_ssize_t size = 8 if self.t.is_double else 4, stride = odd_lines(n, size)
+        return Matrix(arena.take(ceil_div(rows, LINE) * LINE * stride * size), stride)
 
     cdef int set_run(self, x, target, order, Py_ssize_t first, Py_ssize_t last, optimizer, gradients, schedule,
                      sample_weight) except -1:
