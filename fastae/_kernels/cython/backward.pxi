@@ -71,8 +71,8 @@ cdef void turn_samples(const Matrix* rows, Py_ssize_t n, Py_ssize_t s0, Py_ssize
     turn(end - s0, padded[real](n, NULL), at[real](rows, s0, 0, NULL), rows.stride, <real*>columns.data, columns.stride)
 
 
-cdef void forward_and_loss(const Training* p, const Block* block, Py_ssize_t s0, Py_ssize_t s1, real scale,
-                           real* space) noexcept nogil:
+cdef void forward_and_loss(const Training* p, const Block* block, Py_ssize_t s0, Py_ssize_t s1,
+                           real scale) noexcept nogil:
     """The last layer, its loss and the loss's gradient by the activation's argument, some features at a time."""
     cdef const Layer* top = &block.layers[p.n_layers - 1]
     cdef Matrix target = block.target if p.has_goal else block.layers[0].x
@@ -81,12 +81,12 @@ cdef void forward_and_loss(const Training* p, const Block* block, Py_ssize_t s0,
     cdef real* dy = <real*>align(room)
     memset(p.sample_loss + s0, 0, (s1 - s0) * sizeof(double))
     if is_whole(p.loss):
-        forward(top, 0, top.n_out, w, space)
+        forward[real](top, 0, top.n_out, w, NULL)
         loss_of_whole(p, top, &target, s0, s1, scale)
         return
     while o < top.n_out:
         o1 = min(o + LOSS_FEATURES, top.n_out)
-        forward(top, o, o1, w, space)
+        forward[real](top, o, o1, w, NULL)
         if p.sample_weight != NULL or p.feature_weight != NULL or p.missing:
             loss_with_weights(p, o, o1, s0, s1, at[real](&top.y, o, 0, NULL), top.y.stride, at[real](&target, o, 0, NULL),
                               target.stride, scale, dy, w)
@@ -133,30 +133,24 @@ cdef void loss_of_whole(const Training* p, const Layer* top, const Matrix* targe
                        top.dz.stride)
 
 
-cdef void input_gradient(const Layer* layer, const Matrix* dz, const Matrix* dx, Py_ssize_t samples,
-                         real* space) noexcept nogil:
+cdef void input_gradient(const Layer* layer, const Matrix* dz, const Matrix* dx, Py_ssize_t samples, real* _) noexcept nogil:
     """dx := dz W, both a sample a row. Rows of weights serve as the tile's B, KC outputs at a time: a panel of their inputs
     meets all samples while it is near, and meanwhile the next panel is asked for: that is an order no prefetcher follows."""
-    cdef Py_ssize_t o = 0, k, i, s, w, r, t, q, line = 64 // sizeof(real), lines
+    cdef Py_ssize_t o = 0, k, i, s, w, t, stride = 0
     cdef const real* ahead
-    cdef real* out
     cdef int mr, nv
     while o < layer.n_out:
         k, i = min(KC, layer.n_out - o), 0
         while i < layer.n_in:
             w = panel[real](i, layer.n_in, NULL)
-            nv, lines, s, t = <int>(w // vector_lanes[real](NULL)), ceil_div(w, line), 0, 0
+            nv, s, t = <int>(w // vector_lanes[real](NULL)), 0, 0
             while s < samples:
                 mr = <int>min(MR, samples - s)
-                ahead, q = NULL, t // lines * (k // AHEAD)          # a tile asks for a line of as many rows
-                if i + w < layer.n_in and q < k:
-                    ahead = weight_of[real](layer, o + q, i + w + t % lines * line, NULL)
-                out = at[real](dx, s, i, NULL)
+                ahead = NULL
+                if i + w < layer.n_in:
+                    ahead = coming(weight_of[real](layer, o, i + w, NULL), layer.down, 1, k, t, &stride)
                 tile(mr, nv, k, at[real](dz, s, o, NULL), dz.stride, 1, weight_of[real](layer, o, i, NULL), layer.down,
-                     <const real*>NULL, out if o == 0 else space, dx.stride if o == 0 else w, ahead,
-                     layer.down * <Py_ssize_t>sizeof(real))
-                for r in range(mr if o > 0 else 0):
-                    add(w, out + r * dx.stride, space + r * w)
+                     <const real*>NULL, at[real](dx, s, i, NULL), dx.stride, o > 0, ahead, stride)
                 s += mr
                 t += 1
             i += w
@@ -164,7 +158,7 @@ cdef void input_gradient(const Layer* layer, const Matrix* dz, const Matrix* dx,
 
 
 cdef void input_gradient_tied(const Layer* layer, const Matrix* dz, const Matrix* dx, Py_ssize_t s0, Py_ssize_t samples,
-                              real* space) noexcept nogil:
+                              real* _) noexcept nogil:
     """The same with weights that are another layer's, turned: their columns lie in rows; dz and dx a feature a row, from
     column s0 on."""
     cdef Py_ssize_t i = 0, s, w
@@ -174,14 +168,12 @@ cdef void input_gradient_tied(const Layer* layer, const Matrix* dz, const Matrix
         while s < s0 + samples:
             w = panel[real](s, s0 + samples, NULL)
             sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_out, weight_of[real](layer, 0, i, NULL), layer.across,
-                     layer.down, at[real](dz, 0, s, NULL), dz.stride, <const real*>NULL, at[real](dx, i, s, NULL), dx.stride,
-                     space)
+                     layer.down, at[real](dz, 0, s, NULL), dz.stride, <const real*>NULL, at[real](dx, i, s, NULL), dx.stride)
             s += w
         i += mr
 
 
-cdef void pass_up(const Training* p, const Step* step, const Block* block, Py_ssize_t start, real scale,
-                  real* space) noexcept nogil:
+cdef void pass_up(const Training* p, const Step* step, const Block* block, Py_ssize_t start, real scale) noexcept nogil:
     """Phase 1 of some of many samples, from the input to the loss."""
     cdef const Layer* layer = block.layers
     cdef Py_ssize_t s0 = block.s0, s1 = block.s1, w = padded[real](s1 - s0, NULL)
@@ -202,17 +194,17 @@ cdef void pass_up(const Training* p, const Step* step, const Block* block, Py_ss
         if l == 0 and p.sparse:
             sparse_forward[real](p, step, block, start, NULL)
         else:
-            forward(layer, 0, layer.n_out, w, space)
+            forward[real](layer, 0, layer.n_out, w, NULL)
         if not is_plain(p, l):
             stage[real](p, step, block, l, start - step.start + s0, s1 - s0, p.sample_penalty + s0, NULL)
         turn(padded[real](layer.width, NULL), w, <real*>layer.y.data, layer.y.stride, at[real](&layer.y_rows, s0, 0, NULL),
              layer.y_rows.stride)
-    forward_and_loss(p, block, s0, s1, scale, space)
+    forward_and_loss(p, block, s0, s1, scale)
     if p.sparse_target:
         put_target[real](p, block, start, False, NULL)
 
 
-cdef void pass_down(const Training* p, const Step* step, const Block* block, real* space) noexcept nogil:
+cdef void pass_down(const Training* p, const Step* step, const Block* block, real* _) noexcept nogil:
     """The rest of it, from the loss's gradient to that of the first layer's outputs."""
     cdef const Layer* layer
     cdef const Layer* below
@@ -236,7 +228,7 @@ cdef void pass_down(const Training* p, const Step* step, const Block* block, rea
             if not in_rows:
                 turn(padded[real](layer.n_out, NULL), w, at[real](&layer.dz, 0, s0, NULL), layer.dz.stride, <real*>dz.data,
                      dz.stride)
-            input_gradient(layer, &dz, &dx, s1 - s0, space)
+            input_gradient[real](layer, &dz, &dx, s1 - s0, NULL)
             in_rows = is_plain(p, l - 1) and not below.keeps_input
             if in_rows:
                 differentiate_rows(below.activation, s1 - s0, padded[real](below.n_out, NULL),
@@ -245,7 +237,7 @@ cdef void pass_down(const Training* p, const Step* step, const Block* block, rea
             turn(w, padded[real](layer.n_in, NULL), <real*>dx.data, dx.stride, at[real](&below.dz, 0, s0, NULL),
                  below.dz.stride)
         else:
-            input_gradient_tied(layer, &layer.dz, &below.dz, s0, w, space)
+            input_gradient_tied[real](layer, &layer.dz, &below.dz, s0, w, NULL)
             in_rows = False
         if in_rows:
             continue
@@ -261,7 +253,7 @@ cdef void pass_down(const Training* p, const Step* step, const Block* block, rea
 
 
 cdef void input_gradient_few(const Layer* layer, const Layer* below, Py_ssize_t samples, Py_ssize_t i0, Py_ssize_t i1,
-                             real* space) noexcept nogil:
+                             real* _) noexcept nogil:
     """The same for some inputs of few samples."""
     cdef Py_ssize_t i = i0, s, w
     cdef real* dz
@@ -274,7 +266,7 @@ cdef void input_gradient_few(const Layer* layer, const Layer* below, Py_ssize_t 
             dz = at[real](&below.dz_rows, s, i, NULL)
             sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_out, at[real](&layer.dz_rows, s, 0, NULL),
                      layer.dz_rows.stride, 1, at[real](&layer.weight, 0, i, NULL), layer.weight.stride, <const real*>NULL,
-                     dz, below.dz_rows.stride, space)
+                     dz, below.dz_rows.stride)
             differentiate_rows(below.activation, mr, w, at[real](&below.kept_rows, s, i, NULL), below.kept_rows.stride,
                                dz, below.dz_rows.stride, dz, below.dz_rows.stride)
             s += mr
@@ -282,7 +274,7 @@ cdef void input_gradient_few(const Layer* layer, const Layer* below, Py_ssize_t 
 
 
 cdef void pass_few(const Training* p, const Step* step, Py_ssize_t start, Py_ssize_t samples, real scale, Team* team,
-                   int member, real* space) noexcept nogil:
+                   int member) noexcept nogil:
     """Phase 1 of few samples."""
     cdef const Layer* layer
     cdef Matrix target = p.layers[0].x_rows if p.is_target_input else p.target_rows
@@ -307,7 +299,7 @@ cdef void pass_few(const Training* p, const Step* step, Py_ssize_t start, Py_ssi
     for l in range(p.n_layers - 1, 0, -1):
         meet(team)
         part(p.layers[l].n_in, team, member, &first, &last)
-        input_gradient_few(&p.layers[l], &p.layers[l - 1], samples, first, last, space)
+        input_gradient_few[real](&p.layers[l], &p.layers[l - 1], samples, first, last, NULL)
 
 
 cdef inline void pass_tiny(const Training* p, Py_ssize_t samples, real scale) noexcept nogil:
@@ -438,7 +430,7 @@ cdef bint take(const Training* p, const Step* step, bint first, Py_ssize_t mr, P
 
 
 cdef bint learn_weights(const Training* p, const Step* step, const Rectangle* q, Py_ssize_t samples, bint few, bint first,
-                        real* dw, real* space) noexcept nogil:
+                        real* dw) noexcept nogil:
     """Gradient dz x^T over the whole batch and update of a rectangle of weights; whether all are finite after it."""
     cdef const Layer* layer = &p.layers[q.layer]
     cdef const Layer* twin = &p.layers[p.n_layers - 1 - q.layer]
@@ -473,10 +465,10 @@ cdef bint learn_weights(const Training* p, const Step* step, const Rectangle* q,
                     for r in range(asked, min(asked + share, samples)):
                         fetch(<const char*>at[real](&layer.x_rows, r, i + w, NULL), w * sizeof(real), False)
                 sum_tile(mr, nv, samples, dz + (o + t) * rs, rs, cs, at[real](&layer.x_rows, 0, i, NULL), layer.x_rows.stride,
-                         <const real*>NULL, dw + t * w, w, space)
+                         <const real*>NULL, dw + t * w, w)
                 if p.tied:              # the other layer's gradient, turned
                     sum_tile(mr, nv, samples, at[real](&twin.x_rows, 0, o + t, NULL), 1, twin.x_rows.stride,
-                             at[real](&twin.dz_rows, 0, i, NULL), twin.dz_rows.stride, <const real*>NULL, of_twin, w, space)
+                             at[real](&twin.dz_rows, 0, i, NULL), twin.dz_rows.stride, <const real*>NULL, of_twin, w)
                     add(mr * w, dw + t * w, of_twin)
                 t += mr
                 asked += share
@@ -517,7 +509,7 @@ cdef bint learn_biases(const Training* p, const Step* step, const Rectangle* q, 
 
 
 cdef bint learn(const Training* p, const Step* step, Py_ssize_t samples, bint few, bint first, Py_ssize_t q0, Py_ssize_t q1,
-                real* dw, real* space) noexcept nogil:
+                real* dw) noexcept nogil:
     """Phase 2 of some rectangles; whether all weights are finite after it. first: the step's first batch."""
     cdef Py_ssize_t n, o
     cdef const Rectangle* q
@@ -529,7 +521,7 @@ cdef bint learn(const Training* p, const Step* step, Py_ssize_t samples, bint fe
         if p.sparse and q.layer == 0:
             pass                        # sparse_learn
         elif layer.across == 1:
-            finite &= learn_weights(p, step, q, samples, few, first, dw, space)
+            finite &= learn_weights(p, step, q, samples, few, first, dw)
         elif p.gradients != NULL:
             for o in range(q.o0, q.o1):
                 memset(<real*>p.gradients + layer.weight_at + o * layer.n_in + q.i0, 0, (q.i1 - q.i0) * sizeof(real))

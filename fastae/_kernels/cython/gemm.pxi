@@ -17,9 +17,9 @@ cdef extern from "engine.h" nogil:
     enum: TILE_ELEMENTS
     enum: AHEAD                         # tile.h
     void tile_f32(int mr, int nv, Py_ssize_t kc, const float* a, Py_ssize_t rs, Py_ssize_t cs, const float* b, Py_ssize_t ldb,
-                  const float* start, float* out, Py_ssize_t ldo, const void* ahead, Py_ssize_t stride)
+                  const float* start, float* out, Py_ssize_t ldo, bint more, const void* ahead, Py_ssize_t stride)
     void tile_f64(int mr, int nv, Py_ssize_t kc, const double* a, Py_ssize_t rs, Py_ssize_t cs, const double* b, Py_ssize_t ldb,
-                  const double* start, double* out, Py_ssize_t ldo, const void* ahead, Py_ssize_t stride)
+                  const double* start, double* out, Py_ssize_t ldo, bint more, const void* ahead, Py_ssize_t stride)
     void prefetch(const void* p)
     void prefetch_write(const void* p)
     void transpose_f32(const float* source, Py_ssize_t lds, float* target, Py_ssize_t ldt)
@@ -47,18 +47,21 @@ cdef struct Gemm:
 
 
 # In float32 with AVX-512: a panel of B, 96 KB, meets one tile of A, MR x KC, 16 KB, after another: both come from L2 at some
-# 9 bytes a cycle, which L2 gives easily. A block of A, MC x KC, is 288 KB; a member's block of B, KC x NC, at most 4 MB, comes
-# from L3 once for each block of A. For float64 the blocks and the tile of A are twice as large. MC is a multiple of every MR,
-# NC of every NR.
-cdef Py_ssize_t MC = 144, KC = 512, NC = 2016
+# 9 bytes a cycle, which L2 gives easily. A block of A, MC x KC, is 288 KB, with smaller vectors 192 KB, as processors that have
+# no more tend to have an L2 of 512 KB or less; a member's block of B, KC x NC, at most 4 MB, comes from L3 once for each block
+# of A, a panel ahead of its use. A panel is packed when the first block of A meets it, and so are tiles of A when they meet the
+# first panel: it stays in L1, and its source is asked for while the panel before is in use. For float64 the blocks and the tile
+# of A are twice as large. MC is a multiple of every MR, NC of every NR.
+cdef Py_ssize_t MC = 144 if VECTOR_BYTES == 64 else 96, KC = 512, NC = 2016
 
 
 cdef inline void tile(int mr, int nv, Py_ssize_t kc, const real* a, Py_ssize_t rs, Py_ssize_t cs, const real* b, Py_ssize_t ldb,
-                      const real* start, real* out, Py_ssize_t ldo, const void* ahead=NULL, Py_ssize_t stride=0) noexcept nogil:
+                      const real* start, real* out, Py_ssize_t ldo, bint more=False, const void* ahead=NULL,
+                      Py_ssize_t stride=0) noexcept nogil:
     if real is float:
-        tile_f32(mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo, ahead, stride)
+        tile_f32(mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo, more, ahead, stride)
     else:
-        tile_f64(mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo, ahead, stride)
+        tile_f64(mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo, more, ahead, stride)
 
 
 cdef inline Gemm product(bint is_double, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, void* workspace) noexcept nogil:
@@ -104,60 +107,44 @@ cdef inline Py_ssize_t odd_lines(Py_ssize_t n, Py_ssize_t size) noexcept nogil:
     return (ceil_div(n * size, 64) | 1) * (64 // size)
 
 
-cdef void pack_a(real* packed, const real* A, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t mc, Py_ssize_t kc) noexcept nogil:
-    """A[:mc, :kc]: rows as they are, odd_lines apart; or columns, as tiles of MR rows, each [kc][MR]."""
-    cdef Py_ssize_t t, i, k, mr
-    cdef const real* a
-    cdef real* p
+cdef void pack_a(real* packed, const real* A, Py_ssize_t rs, Py_ssize_t cs, int mr, Py_ssize_t kc) noexcept nogil:
+    """A[:mr, :kc] for a tile: rows as they are, odd_lines apart; or columns, as [kc][MR]."""
+    cdef Py_ssize_t i, k
     if cs == 1:
-        for i in range(mc):
+        for i in range(mr):
             memcpy(packed + i * odd_lines(kc, sizeof(real)), A + i * rs, kc * sizeof(real))
-        return
-    for t in range(ceil_div(mc, MR)):
-        a = A + t * MR * rs
-        p = packed + t * MR * kc
-        mr = min(MR, mc - t * MR)
-        if rs == 1:
-            for k in range(kc):
-                for i in range(mr):
-                    p[k * MR + i] = a[i + k * cs]
-        else:
+    elif rs == 1:
+        for k in range(kc):
             for i in range(mr):
-                for k in range(kc):
-                    p[k * MR + i] = a[i * rs + k * cs]
-
-
-cdef void pack_b(real* packed, const real* B, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t kc, Py_ssize_t nc) noexcept nogil:
-    """B[:kc, :nc] as panels of NR columns, each [kc][NR], the last one filled up with zeros to a whole vector."""
-    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, t, j, k, nr, s, first = 0
-    cdef const real* b
-    cdef real* p
-    if cs == 1:
-        while first < kc:                                  # some rows at a time, which prefetchers follow
-            for t in range(ceil_div(nc, NR)):
-                for k in range(first, min(first + 16, kc)):
-                    copy_padded(min(NR, nc - t * NR), packed + (t * kc + k) * NR, B + k * rs + t * NR)
-            first += 16
-        return
-    for t in range(ceil_div(nc, NR)):
-        b = B + t * NR * cs
-        p = packed + t * NR * kc
-        nr = min(NR, nc - t * NR)
-        if nr < NR:
-            memset(p, 0, NR * kc * sizeof(real))
-        if rs == 1:                                        # x W^T, W row-major
-            for s in range(ceil_div(nr, lanes)):
-                j = s * lanes
-                k = 0
-                if j + lanes <= nr:
-                    while k + lanes <= kc:
-                        transpose(b + j * cs + k, cs, p + k * NR + j, NR)
-                        k += lanes
-                transpose_edge(b + j * cs + k, cs, p + k * NR + j, NR, min(lanes, nr - j), kc - k)
-        else:
+                packed[k * MR + i] = A[i + k * cs]
+    else:
+        for i in range(mr):
             for k in range(kc):
-                for j in range(nr):
-                    p[k * NR + j] = b[k * rs + j * cs]
+                packed[k * MR + i] = A[i * rs + k * cs]
+
+
+cdef void pack_b(real* panel, const real* B, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t kc, Py_ssize_t nr) noexcept nogil:
+    """B[:kc, :nr] as a panel, [kc][NR], filled up with zeros to a whole vector."""
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes, j, k, s
+    if cs == 1:
+        for k in range(kc):
+            copy_padded(nr, panel + k * NR, B + k * rs)
+        return
+    if nr < NR:
+        memset(panel, 0, NR * kc * sizeof(real))
+    if rs == 1:                                            # x W^T, W row-major
+        for s in range(ceil_div(nr, lanes)):
+            j = s * lanes
+            k = 0
+            if j + lanes <= nr:
+                while k + lanes <= kc:
+                    transpose(B + j * cs + k, cs, panel + k * NR + j, NR)
+                    k += lanes
+            transpose_edge(B + j * cs + k, cs, panel + k * NR + j, NR, min(lanes, nr - j), kc - k)
+    else:
+        for k in range(kc):
+            for j in range(nr):
+                panel[k * NR + j] = B[k * rs + j * cs]
 
 
 cdef void store_tile(const Gemm* g, real* acc, Py_ssize_t i0, Py_ssize_t j0, int mr, Py_ssize_t nr,
@@ -192,56 +179,81 @@ cdef void store_tile(const Gemm* g, real* acc, Py_ssize_t i0, Py_ssize_t j0, int
             activate_rows(g.activation, 1, nr, row, 0, c, 0)
 
 
+cdef inline const real* coming(const real* B, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t kc, Py_ssize_t q,
+                               Py_ssize_t* stride) noexcept nogil:
+    """What tile q of a panel asks for of the next panel's B[:kc, :NR], as tile.h says; NULL once all of it was asked for."""
+    cdef Py_ssize_t NR = NV * vector_lanes[real](NULL), line = 64 // sizeof(real), lines = ceil_div(NR, line)
+    cdef Py_ssize_t row = q // lines * (kc // AHEAD)
+    stride[0] = (rs if cs == 1 else AHEAD) * sizeof(real)
+    if cs == 1:                                         # a line of some rows, which need not begin with a line of the cache
+        return B + row * rs + (q % lines + 1) * line - 1 if row < kc else <const real*>NULL
+    return B + q * cs if rs == 1 and q < NR else <const real*>NULL
+
+
 cdef void gemm(const Gemm* g, real* _) noexcept nogil:
     cdef Py_ssize_t lanes = vector_lanes[real](NULL), NR = NV * lanes
     cdef Py_ssize_t m_blocks = ceil_div(g.M, MC), k_blocks = max(ceil_div(g.K, KC), 1), n_block, k_block, m_block
-    cdef Py_ssize_t jc, pc, ic, nc, kc, mc, tiles, t, i, j, r, nr, rs, cs, lda
+    cdef Py_ssize_t jc, pc, ic, nc, kc, mc, t, q, i, j, r, nr, rs, cs, lda, stride = 0
     cdef int mr, nv
     cdef real space[TILE_ELEMENTS + 64]
     cdef real* acc = <real*>align(space)
     cdef const real* A
+    cdef const real* B
     cdef const real* a
+    cdef const real* ahead
+    cdef real* c
+    cdef real* panel
     cdef real* packed_b = <real*>align(g.workspace)
     cdef real* packed_a
     # Where a block of A is used often it is copied: rows a power of two apart would share few sets of the caches. With
     # AVX-512, whose tiles read a third as much for each multiply-add, L2 is fast enough for rows in place.
     cdef bint in_place = g.N <= 4 * NR or (g.csa == 1 and VECTOR_BYTES == 64)
-    cdef bint as_rows = in_place or g.csa == 1
-    cdef bint plain = (k_blocks == 1 and g.alpha == 1 and g.beta == 0 and g.bias == NULL and g.keep == NULL and g.kept == NULL
-                       and g.activation == IDENTITY)
+    cdef bint as_rows = in_place or g.csa == 1, last, plain
+    cdef bint epilogue = g.bias != NULL or g.keep != NULL or g.kept != NULL or g.activation != IDENTITY
     for n_block in range(ceil_div(g.N, NC)):                                            # C[:, jc:jc+nc]
         jc = n_block * NC
         nc = min(NC, g.N - jc)
         for k_block in range(k_blocks):                                                 # += A[:, pc:pc+kc] B[pc:pc+kc, :]
             pc = k_block * KC
             kc = min(KC, g.K - pc)
+            last = k_block == k_blocks - 1
+            plain = g.alpha == 1 and g.beta == 0 and not (last and epilogue)
             lda = odd_lines(kc, sizeof(real))
+            rs = g.rsa if in_place else lda if as_rows else 1
+            cs = g.csa if in_place else 1 if as_rows else MR
             packed_a = <real*>align(packed_b + ceil_div(nc, NR) * NR * kc)
-            pack_b(packed_b, <const real*>g.B + pc * g.rsb + jc * g.csb, g.rsb, g.csb, kc, nc)
             for m_block in range(m_blocks):                                             # C[ic:ic+mc, jc:jc+nc]
                 ic = m_block * MC
                 mc = min(MC, g.M - ic)
                 A = <const real*>g.A + ic * g.rsa + pc * g.csa
-                if not in_place:
-                    pack_a(packed_a, A, g.rsa, g.csa, mc, kc)
-                tiles = ceil_div(mc, MR)
-                for t in range(tiles * ceil_div(nc, NR)):
-                    i = t % tiles * MR                                                  # C[ic+i:+mr, jc+j:+nr]
-                    j = t // tiles * NR
-                    mr = <int>min(MR, mc - i)
+                for t in range(ceil_div(nc, NR)):                                       # C[ic:ic+mc, jc+j:+nr]
+                    j = t * NR
                     nr = min(NR, nc - j)
-                    rs = g.rsa if in_place else lda if as_rows else 1
-                    cs = g.csa if in_place else 1 if as_rows else MR
-                    a = A + i * rs if in_place else packed_a + i * (lda if as_rows else kc)
                     nv = <int>ceil_div(nr, lanes)
-                    for r in range(mr):                     # so that C comes meanwhile, wherever its lines begin
-                        fetch(<char*>(<real*>g.C + (ic + i + r) * g.ldc + jc + j), nr * sizeof(real) + 63, True)
-                    if plain and nr == nv * lanes:
-                        tile(mr, nv, kc, a, rs, cs, packed_b + j * kc, NR, <const real*>NULL,
-                             <real*>g.C + (ic + i) * g.ldc + jc + j, g.ldc)
-                    else:
-                        tile(mr, nv, kc, a, rs, cs, packed_b + j * kc, NR, <const real*>NULL, acc, nv * lanes)
-                        store_tile(g, acc, ic + i, jc + j, mr, nr, k_block == 0, k_block == k_blocks - 1)
+                    B = <const real*>g.B + pc * g.rsb + (jc + j) * g.csb
+                    panel = packed_b + j * kc
+                    if m_block == 0:
+                        pack_b(panel, B, g.rsb, g.csb, kc, nr)
+                    for q in range(ceil_div(mc, MR)):                                   # C[ic+i:+mr, jc+j:+nr]
+                        i = q * MR
+                        mr = <int>min(MR, mc - i)
+                        a = A + i * g.rsa
+                        if not in_place:
+                            a = packed_a + i * (lda if as_rows else kc)
+                            if t == 0:
+                                pack_a(<real*>a, A + i * g.rsa, g.rsa, g.csa, mr, kc)
+                        c = <real*>g.C + (ic + i) * g.ldc + jc + j
+                        for r in range(mr):                     # so that C comes meanwhile, wherever its lines begin
+                            fetch(<char*>(c + r * g.ldc), nr * sizeof(real) + 63, True)
+                        ahead = NULL
+                        if j + NR < nc:
+                            ahead = (coming(B + NR * g.csb, g.rsb, g.csb, kc, q, &stride) if m_block == 0 else
+                                     coming(panel + NR * kc, NR, 1, kc, q, &stride))
+                        if plain and nr == nv * lanes:
+                            tile(mr, nv, kc, a, rs, cs, panel, NR, <const real*>NULL, c, g.ldc, k_block > 0, ahead, stride)
+                        else:
+                            tile(mr, nv, kc, a, rs, cs, panel, NR, <const real*>NULL, acc, nv * lanes, False, ahead, stride)
+                            store_tile(g, acc, ic + i, jc + j, mr, nr, k_block == 0, last)
 
 
 cdef void gemm_few(const Gemm* g, real* _) noexcept nogil:
@@ -251,7 +263,7 @@ cdef void gemm_few(const Gemm* g, real* _) noexcept nogil:
     activate_rows(g.activation, g.M, g.N, z, g.ldc, <real*>g.C, g.ldc)
 
 
-cdef inline void* ahead(const void* p, Py_ssize_t n, real* _) noexcept nogil:
+cdef inline void* after(const void* p, Py_ssize_t n, real* _) noexcept nogil:
     """p + n elements; NULL stays NULL."""
     return NULL if p == NULL else <void*>(<real*>p + n)
 
@@ -270,8 +282,8 @@ cdef void gemm_part(const Gemm* g, Team* team, int member, real* _) noexcept nog
     if own.M == 0 or own.N == 0:
         return
     at = i * g.ldc + j
-    own.A, own.B, own.C = ahead[real](g.A, i * g.rsa, NULL), ahead[real](g.B, j * g.csb, NULL), ahead[real](g.C, at, NULL)
-    own.bias, own.kept, own.keep = ahead[real](g.bias, j, NULL), ahead[real](g.kept, at, NULL), ahead[real](g.keep, at, NULL)
+    own.A, own.B, own.C = after[real](g.A, i * g.rsa, NULL), after[real](g.B, j * g.csb, NULL), after[real](g.C, at, NULL)
+    own.bias, own.kept, own.keep = after[real](g.bias, j, NULL), after[real](g.kept, at, NULL), after[real](g.keep, at, NULL)
     own.workspace = <char*>g.workspace + member * workspace_bytes(g)
     if g.M < MANY and g.csa == 1 and g.rsb == 1 and g.alpha == 1 and g.beta == 0 and g.kept == NULL:
         gemm_few[real](&own, NULL)

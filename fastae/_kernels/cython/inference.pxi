@@ -84,7 +84,6 @@ cdef void store_block(const Passage* p, Py_ssize_t first, Py_ssize_t n, const Ma
 cdef bint infer_many(const Passage* p, Team* team, int member, real* workspace) noexcept nogil:
     """A member's samples; whether all of them are finite."""
     cdef Py_ssize_t stride = block_stride(p.samples, team.size, sizeof(real)), s, s1, n, end, f, block
-    cdef real space[2 * TILE_ELEMENTS + 64]
     cdef Matrix blocks[2]
     cdef Layer layer
     cdef real* square = workspace + 2 * (p.widest + LINE) * stride
@@ -107,7 +106,7 @@ cdef bint infer_many(const Passage* p, Team* team, int member, real* workspace) 
             layer = p.layers[l]
             layer.x = blocks[l % 2]
             layer.y = layer.kept = layer.value = blocks[(l + 1) % 2]
-            forward(&layer, 0, layer.n_out, end, <real*>align(space))
+            forward[real](&layer, 0, layer.n_out, end, NULL)
         store_block(p, s, n, &blocks[p.n_layers % 2], square)
         s += n
     return finite

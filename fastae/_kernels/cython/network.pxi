@@ -145,23 +145,20 @@ cdef void turn(Py_ssize_t rows, Py_ssize_t columns, const real* source, Py_ssize
 
 
 cdef void sum_tile(int mr, int nv, Py_ssize_t K, const real* a, Py_ssize_t rs, Py_ssize_t cs, const real* b, Py_ssize_t ldb,
-                   const real* start, real* out, Py_ssize_t ldo, real* space, const real* ahead=NULL,
-                   Py_ssize_t stride=0) noexcept nogil:
-    """A tile over all of k: block by block of KC, added up in order; all but the first start from zero. space: one tile.
+                   const real* start, real* out, Py_ssize_t ldo, const real* ahead=NULL, Py_ssize_t stride=0) noexcept nogil:
+    """A tile over all of k: block by block of KC, added up in order; all but the first start from zero.
 
     ahead: what is asked for meanwhile, as tile.h says, stride elements apart."""
-    cdef Py_ssize_t k = KC, i, w = nv * vector_lanes[real](NULL), bytes = stride * sizeof(real)
-    tile(mr, nv, min(K, KC), a, rs, cs, b, ldb, start, out, ldo, ahead, bytes)
+    cdef Py_ssize_t k = KC, bytes = stride * sizeof(real)
+    tile(mr, nv, min(K, KC), a, rs, cs, b, ldb, start, out, ldo, False, ahead, bytes)
     while k < K:
         if ahead != NULL:
             ahead += KC // AHEAD * stride
-        tile(mr, nv, min(K - k, KC), a + k * cs, rs, cs, b + k * ldb, ldb, NULL, space, w, ahead, bytes)
-        for i in range(mr):
-            add(w, out + i * ldo, space + i * w)
+        tile(mr, nv, min(K - k, KC), a + k * cs, rs, cs, b + k * ldb, ldb, NULL, out, ldo, True, ahead, bytes)
         k += KC
 
 
-cdef void forward(const Layer* layer, Py_ssize_t o0, Py_ssize_t o1, Py_ssize_t samples, real* space) noexcept nogil:
+cdef void forward(const Layer* layer, Py_ssize_t o0, Py_ssize_t o1, Py_ssize_t samples, real* _) noexcept nogil:
     """value := f(W x + b) for some outputs of a block of samples. A tile of weights meets all of them while it is in L1, and
     meanwhile the next one's rows are asked for: prefetchers have to find each row's beginning anew."""
     cdef Py_ssize_t o = o0, s, w, line = 64 // sizeof(real), lines, asked
@@ -179,7 +176,7 @@ cdef void forward(const Layer* layer, Py_ssize_t o0, Py_ssize_t o1, Py_ssize_t s
                 ahead = weight_of[real](layer, o + mr, 0, NULL) + asked * line
             sum_tile(mr, <int>(w // vector_lanes[real](NULL)), layer.n_in, weight_of[real](layer, o, 0, NULL), layer.down,
                      layer.across, at[real](&layer.x, 0, s, NULL), layer.x.stride, <const real*>layer.bias + o,
-                     at[real](&layer.kept, o, s, NULL), layer.kept.stride, space, ahead, line)
+                     at[real](&layer.kept, o, s, NULL), layer.kept.stride, ahead, line)
             s += w
             asked += share
         activate_rows(layer.activation, mr, samples, at[real](&layer.kept, o, 0, NULL), layer.kept.stride,

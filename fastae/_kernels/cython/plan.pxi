@@ -186,7 +186,7 @@ cdef double divisor_of(const Training* p, const Step* step, Team* team, int memb
 
 
 cdef double pass_blocks(const Training* p, const Step* step, Py_ssize_t start, Py_ssize_t rows, real scale, Team* team,
-                        int member, real* space) noexcept nogil:
+                        int member) noexcept nogil:
     """Phase 1 of many samples, in blocks of their member's; the penalty that a whole batch has."""
     cdef Py_ssize_t s, s1, size
     cdef Block* blocks = p.blocks + member * p.blocks_each
@@ -198,10 +198,10 @@ cdef double pass_blocks(const Training* p, const Step* step, Py_ssize_t start, P
         row_norms[real](p, blocks, NULL)
     while s < s1:
         blocks[n].s0, blocks[n].s1 = s, min(s + size, s1)
-        pass_up(p, step, &blocks[n], start, scale, space)
+        pass_up(p, step, &blocks[n], start, scale)
         s += size
         if p.kl == 0:
-            pass_down(p, step, &blocks[n], space)
+            pass_down[real](p, step, &blocks[n], NULL)
         else:
             n += 1
     if p.kl != 0:                       # its slopes need the means of the batch
@@ -209,7 +209,7 @@ cdef double pass_blocks(const Training* p, const Step* step, Py_ssize_t start, P
         penalty = mean_slopes[real](p, step, rows, blocks, NULL)
         for b in range(n):
             blocks[b].slopes = blocks[0].slopes
-            pass_down(p, step, &blocks[b], space)
+            pass_down[real](p, step, &blocks[b], NULL)
     return penalty
 
 
@@ -288,9 +288,8 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
     cdef bint few, finite
     cdef double value, penalty, divisor = 1, total = p.total_before, total_penalty = 0
     cdef real scale = 1
-    cdef real room[(LEARN_TILES + 2) * TILE_ELEMENTS + BLOCK + 64]
-    cdef real* space = <real*>align(room)
-    cdef real* dw = space + TILE_ELEMENTS           # tiles of gradients, or the biases of a rectangle; another tile
+    cdef real room[(LEARN_TILES + 1) * TILE_ELEMENTS + BLOCK + 64]
+    cdef real* dw = <real*>align(room)              # tiles of gradients, or the biases of a rectangle; another tile
     cdef Step step
     cdef Watch watch = Watch(seconds(), seconds(), 1, 1)
     if p.tiny:
@@ -308,16 +307,16 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
             rows = min(p.batch_size, end - batch)
             few = rows < MANY and not p.staged
             if few:
-                pass_few(p, &step, batch, rows, scale, team, member, space)
+                pass_few(p, &step, batch, rows, scale, team, member)
             else:
-                penalty += pass_blocks(p, &step, batch, rows, scale, team, member, space) / step.rows
+                penalty += pass_blocks(p, &step, batch, rows, scale, team, member) / step.rows
             meet(team)
             value += interleaved_sum(rows, p.sample_loss) / divisor
             if p.penalised:
                 penalty += interleaved_sum(rows, p.sample_penalty) / step.rows
             if not isfinite(value + penalty):
                 return ended(p, start, member, total, total_penalty)
-            finite = learn(p, &step, rows, few, batch == start, q0, q1, dw, space)
+            finite = learn(p, &step, rows, few, batch == start, q0, q1, dw)
             if p.sparse:
                 finite &= sparse_learn[real](p, &step, batch, rows, team, member, NULL)
             batch += rows

@@ -2,6 +2,8 @@
  *
  *     out[i*ldo + j] = start[i] + sum over k of a[i*rs + k*cs] * b[k*ldb + j]     i < mr, j < nv * LANES
  *
+ * (start NULL: from zero; more: the sums are then added to what out has).
+ *
  * The tile keeps MR x NV vector accumulators in registers for the whole of k. Each step loads NV vectors of b, and for each
  * of the mr rows broadcasts one element of a into NV multiply-adds. MR and NV follow from the registers:
  * MR * NV accumulators + NV of b + 1 broadcast must fit, and MR * NV >= latency * FMAs per cycle (4 * 2) to hide latency.
@@ -50,8 +52,8 @@
 
 #define TILE(mr, nv)                                                                                                   \
     static void N(tile_##mr##x##nv)(ptrdiff_t kc, const REAL *restrict a, ptrdiff_t rs, ptrdiff_t cs,                  \
-                                    const REAL *restrict b, ptrdiff_t ldb, const REAL *restrict start,                 \
-                                    REAL *restrict out, ptrdiff_t ldo, const char *ahead, ptrdiff_t stride)            \
+                                    const REAL *restrict b, ptrdiff_t ldb, const REAL *start, REAL *out,               \
+                                    ptrdiff_t ldo, int more, const char *ahead, ptrdiff_t stride)                      \
     {                                                                                                                  \
         vec acc[mr][nv];                                                                                               \
         UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = N(splat)(start[i]);        \
@@ -61,6 +63,9 @@
             UNROLL_STEPS for (int k = 0; k < AHEAD; k++) MULTIPLY_ADD(mr, nv)                                          \
         }                                                                                                              \
         NO_UNROLL for (; kc > 0; kc--) MULTIPLY_ADD(mr, nv)                                                            \
+        if (more)                                                                                                      \
+            UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++)                                    \
+                acc[i][j] += N(load)(out + i * ldo + j * LANES);                                                       \
         UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++)                                        \
             N(store)(out + i * ldo + j * LANES, acc[i][j]);                                                            \
     }
@@ -83,14 +88,14 @@
 EACH_MR(TILES)
 
 typedef void (*N(tile_function))(ptrdiff_t, const REAL *, ptrdiff_t, ptrdiff_t, const REAL *, ptrdiff_t, const REAL *, REAL *,
-                                 ptrdiff_t, const char *, ptrdiff_t);
+                                 ptrdiff_t, int, const char *, ptrdiff_t);
 static const N(tile_function) N(tiles)[MR][NV] = {EACH_MR(NAMES)};
 static const REAL N(zeros)[MR]; /* where sums start that have no bias */
 
 INLINE void N(tile)(int mr, int nv, ptrdiff_t kc, const REAL *a, ptrdiff_t rs, ptrdiff_t cs, const REAL *b, ptrdiff_t ldb,
-                    const REAL *start, REAL *out, ptrdiff_t ldo, const void *ahead, ptrdiff_t stride)
+                    const REAL *start, REAL *out, ptrdiff_t ldo, int more, const void *ahead, ptrdiff_t stride)
 {
-    N(tiles)[mr - 1][nv - 1](kc, a, rs, cs, b, ldb, start ? start : N(zeros), out, ldo, ahead ? ahead : a, stride);
+    N(tiles)[mr - 1][nv - 1](kc, a, rs, cs, b, ldb, start ? start : N(zeros), out, ldo, more, ahead ? ahead : a, stride);
 }
 
 /* Multiply-adds from registers to registers, enough of them in flight for any core: what the peak is measured with. */
