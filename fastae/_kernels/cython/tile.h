@@ -52,8 +52,8 @@
 
 #define TILE(mr, nv)                                                                                                   \
     static void N(tile_##mr##x##nv)(ptrdiff_t kc, const REAL *restrict a, ptrdiff_t rs, ptrdiff_t cs,                  \
-                                    const REAL *restrict b, ptrdiff_t ldb, const REAL *start, REAL *out,               \
-                                    ptrdiff_t ldo, int more, const char *ahead, ptrdiff_t stride)                      \
+                                    const REAL *restrict b, ptrdiff_t ldb, const REAL *restrict start,                 \
+                                    REAL *restrict out, ptrdiff_t ldo, int more, const char *ahead, ptrdiff_t stride)  \
     {                                                                                                                  \
         vec acc[mr][nv];                                                                                               \
         UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = N(splat)(start[i]);        \
