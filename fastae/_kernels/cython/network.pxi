@@ -131,17 +131,26 @@ cdef inline void fetch(const char* p, Py_ssize_t bytes, bint write) noexcept nog
 
 cdef void turn(Py_ssize_t rows, Py_ssize_t columns, const real* source, Py_ssize_t lds, real* target,
                Py_ssize_t ldt) noexcept nogil:
-    """target[c, r] := source[r, c], in whole squares of lanes, and whole lines of the target where they are wider."""
-    cdef Py_ssize_t lanes = vector_lanes[real](NULL), line = 64 // sizeof(real), first = 0, r, c
-    while first < rows:
-        c = 0
-        while c < columns:
-            r = first
-            while r < min(first + line, rows):
-                transpose(source + r * lds + c, lds, target + c * ldt + r, ldt)
-                r += lanes
-            c += lanes
-        first += line
+    """target[c, r] := source[r, c], in whole squares of lanes; along the target's rows, a line of some of them at a time, while the
+    next ones are asked for: stores wait in order, each for a line that is far away."""
+    cdef Py_ssize_t lanes = vector_lanes[real](NULL), line = 64 // sizeof(real), first = 0, last, top, end, r, c
+    cdef bint far = rows * columns > L1_WEIGHTS
+    while first < columns:                                  # target[first:last, top:end]
+        last, top = min(first + line, columns), 0
+        while top < rows:
+            end = min(top + line, rows)
+            c, r = first if end < rows else last, end if end < rows else 0
+            for c in range(c, min(c + line, columns) if far else c):
+                prefetch_write(target + c * ldt + r)
+            c = first
+            while c < last:
+                r = top
+                while r < end:
+                    transpose(source + r * lds + c, lds, target + c * ldt + r, ldt)
+                    r += lanes
+                c += lanes
+            top = end
+        first = last
 
 
 cdef void sum_tile(int mr, int nv, Py_ssize_t K, const real* a, Py_ssize_t rs, Py_ssize_t cs, const real* b, Py_ssize_t ldb,
