@@ -104,6 +104,24 @@ def test_sums_do_not_depend_on_the_size_of_the_product(compiled, dtype):
         assert part.tobytes() == few[rows, columns].tobytes()
 
 
+@DTYPES
+@pytest.mark.parametrize(("m", "n", "k"), [(1, 7, 96), (4, 4, 64), (7, 9, 83), (15, 6, 95), (3, 5, 130)])
+def test_where_few_rows_begin_changes_no_bit(compiled, tolerance, dtype, m, n, k):
+    """Rows of B^T that begin anywhere in a line of the cache, with what must not be read beside them."""
+    a, b, product = operands(m, n, k, dtype)
+    line, ld, results = 64 // a.itemsize, -(-k // 32) * 32, set()
+    for first in range(2 * line):
+        memory = np.full(line * 3 + n * ld, np.nan, dtype)
+        memory = memory[-memory.ctypes.data % 64 // a.itemsize :]
+        rows = memory[first : first + n * ld].reshape(n, ld)[:, :k]
+        rows[:] = b.T
+        c = np.empty((m, n), dtype)
+        compiled.matmul(a, rows.T, c, 1.0, 0.0, 1)
+        results.add(c.tobytes())
+        np.testing.assert_allclose(c, product, rtol=0, atol=tolerance(dtype, k))
+    assert len(results) == 1
+
+
 steps = st.sampled_from([1, 2, 5, 0, -1, -3])
 
 

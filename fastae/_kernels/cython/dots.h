@@ -4,6 +4,10 @@
  *
  * A sum is kept as sixteen interleaved ones, whatever LANES is, which are added as a tree: 8 apart, then 4, 2 and 1. Four outputs
  * are summed side by side: four chains of multiply-adds hide their latency, and one tree adds up all four.
+ *
+ * Vectors that lie across two lines of the cache come at half the pace, and NumPy's arrays begin anywhere in a line. So rows are read
+ * from the last whole vector before them on, as if `skew` zeros stood there. The sixteen sums then lie further on, in a circle, and the
+ * tree adds the same pairs.
  */
 #define PARTS (16 / LANES)
 #define QUARTER (LANES / 4)
@@ -38,23 +42,32 @@ INLINE void N(add_lanes)(vec row[4][PARTS], REAL *sum)
 #define DOT_ROWS (PARTS <= 2 ? 4 : 8 / PARTS)
 #define DOT_SAMPLES (VECTOR_BYTES == 64 ? 4 / PARTS : 1)
 
+#define ADD_BLOCK(load_w, load_x)                                                                                      \
+    UNROLL for (int p = 0; p < PARTS; p++)                                                                             \
+    {                                                                                                                  \
+        vec b[DOT_SAMPLES];                                                                                            \
+        UNROLL for (int s = 0; s < samples; s++) b[s] = load_x(x + s * ldx + k + p * LANES);                           \
+        UNROLL for (int i = 0; i < DOT_ROWS; i++) {                                                                    \
+            const vec a = load_w(row[i] + k + p * LANES);                                                              \
+            UNROLL for (int s = 0; s < samples; s++) acc[s][i0 + i][p] += a * b[s];                                    \
+        }                                                                                                              \
+    }
+
 /* Four outputs of a constant number of samples. Rows from the one that is last on are the last one again; they are left out at the end. */
 INLINE void N(dots_of)(int samples, ptrdiff_t last, ptrdiff_t n, const REAL *w, ptrdiff_t ldw, const REAL *x, ptrdiff_t ldx,
-                       const REAL *bias, REAL *y, ptrdiff_t ldy)
+                       const REAL *bias, REAL *y, ptrdiff_t ldy, ptrdiff_t skew)
 {
     vec acc[DOT_SAMPLES][4][PARTS] = {{{{0}}}};
     UNROLL for (int i0 = 0; i0 < 4; i0 += DOT_ROWS) {
         const REAL *row[DOT_ROWS];
         UNROLL for (int i = 0; i < DOT_ROWS; i++) row[i] = w + (i0 + i < last ? i0 + i : last) * ldw;
-        ptrdiff_t k = 0;
-        for (; k + 16 <= n; k += 16) UNROLL for (int p = 0; p < PARTS; p++) {
-            vec b[DOT_SAMPLES];
-            UNROLL for (int s = 0; s < samples; s++) b[s] = N(load)(x + s * ldx + k + p * LANES);
-            UNROLL for (int i = 0; i < DOT_ROWS; i++) {
-                const vec a = N(load)(row[i] + k + p * LANES);
-                UNROLL for (int s = 0; s < samples; s++) acc[s][i0 + i][p] += a * b[s];
-            }
+        ptrdiff_t k = -skew;
+#define AFTER_SKEW(from) N(load_from)(from, skew - p * LANES)
+        if (skew > 0) {
+            ADD_BLOCK(AFTER_SKEW, AFTER_SKEW)
+            k += 16;
         }
+        for (; k + 16 <= n; k += 16) ADD_BLOCK(N(load), N(load))
         if (k < n) UNROLL for (int p = 0; p < PARTS; p++) {
             const ptrdiff_t left = n - k - p * LANES;
             if (left > 0) UNROLL for (int i = 0; i < DOT_ROWS; i++) {
@@ -73,19 +86,23 @@ INLINE void N(dots_of)(int samples, ptrdiff_t last, ptrdiff_t n, const REAL *w, 
 static void N(dots)(ptrdiff_t samples, ptrdiff_t n_out, ptrdiff_t n, const REAL *w, ptrdiff_t ldw, const REAL *x, ptrdiff_t ldx,
                     const REAL *bias, REAL *y, ptrdiff_t ldy)
 {
+    const int aligns = VECTOR_BYTES > 16 && n >= 64 && ldw * REAL_BYTES % VECTOR_BYTES == 0;
+    const ptrdiff_t skew = aligns ? (ptrdiff_t)((uintptr_t)w % VECTOR_BYTES / REAL_BYTES) : 0;
     for (ptrdiff_t o = 0; o < n_out; o += 4) {
         const ptrdiff_t last = n_out - o - 1;
         const REAL *rows = w + o * ldw, *b = bias ? bias + o : NULL;
         ptrdiff_t s = 0;
         for (; s + DOT_SAMPLES <= samples; s += DOT_SAMPLES)
-            N(dots_of)(DOT_SAMPLES, last, n, rows, ldw, x + s * ldx, ldx, b, y + s * ldy + o, ldy);
+            N(dots_of)(DOT_SAMPLES, last, n, rows, ldw, x + s * ldx, ldx, b, y + s * ldy + o, ldy, skew);
         for (; DOT_SAMPLES > 2 && s + 2 <= samples; s += 2)
-            N(dots_of)(DOT_SAMPLES > 2 ? 2 : 1, last, n, rows, ldw, x + s * ldx, ldx, b, y + s * ldy + o, ldy);
+            N(dots_of)(DOT_SAMPLES > 2 ? 2 : 1, last, n, rows, ldw, x + s * ldx, ldx, b, y + s * ldy + o, ldy, skew);
         for (; DOT_SAMPLES > 1 && s < samples; s++)
-            N(dots_of)(1, last, n, rows, ldw, x + s * ldx, ldx, b, y + s * ldy + o, ldy);
+            N(dots_of)(1, last, n, rows, ldw, x + s * ldx, ldx, b, y + s * ldy + o, ldy, skew);
     }
 }
 
+#undef ADD_BLOCK
+#undef AFTER_SKEW
 #undef DOT_ROWS
 #undef DOT_SAMPLES
 #undef PARTS

@@ -113,6 +113,20 @@ INLINE vec N(load_upto)(const REAL *p, ptrdiff_t n)
     return v;
 #endif
 }
+/* The lanes from the first on, with nothing before them read: those are 0. */
+INLINE vec N(load_from)(const REAL *p, ptrdiff_t first)
+{
+    if (first <= 0) return N(load)(p);
+#if defined(__AVX512F__) && defined(REAL_IS_FLOAT)
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)(0xFFFFu << first), p);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_maskz_loadu_pd((__mmask8)(0xFFu << first), p);
+#else
+    vec v = {0};
+    for (ptrdiff_t i = first; i < LANES; i++) v[i] = p[i];
+    return v;
+#endif
+}
 INLINE void N(store_upto)(REAL *p, vec v, ptrdiff_t n)
 {
     if (n >= LANES) N(store)(p, v);
