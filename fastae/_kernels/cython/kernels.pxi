@@ -158,14 +158,21 @@ cdef struct Run:
     void* out
 
 
-cdef void run_elements(const Run* r, Team* team, int member, real* _) noexcept nogil:
-    cdef Py_ssize_t i, end
-    share(r.n, team, member, &i, &end)
+cdef inline void elements(const Run* r, Py_ssize_t i, Py_ssize_t end, real* _) noexcept nogil:
     if r.kept == NULL:
         activate_rows(r.activation, 1, end - i, <const real*>r.source + i, 0, <real*>r.out + i, 0)
     else:
         differentiate_rows(r.activation, 1, end - i, <const real*>r.kept + i, 0, <const real*>r.source + i, 0,
                            <real*>r.out + i, 0)
+
+
+cdef void run_elements(const Run* r, Team* team, int member, real* _) noexcept nogil:
+    """A member's elements, the first ones apart, so that vectors are then not written across two lines of the cache."""
+    cdef Py_ssize_t i, end, whole
+    share(r.n, team, member, &i, &end)
+    whole = min(end, i + <Py_ssize_t>(-<uintptr_t>(<real*>r.out + i) % VECTOR_BYTES // sizeof(real)))
+    elements[real](r, i, whole, NULL)
+    elements[real](r, whole, end, NULL)
 
 
 cdef void elements_team(void* job, Team* team, int member) noexcept nogil:
