@@ -68,7 +68,7 @@ cdef void turn_samples(const Matrix* rows, Py_ssize_t n, Py_ssize_t s0, Py_ssize
     cdef Py_ssize_t s, end = s0 + padded[real](s1 - s0, NULL)
     for s in range(s1, end):                                                    # what an earlier batch has left there
         memset(at[real](rows, s, 0, NULL), 0, n * sizeof(real))
-    turn(end - s0, padded[real](n, NULL), at[real](rows, s0, 0, NULL), rows.stride, <real*>columns.data, columns.stride)
+    turn(end - s0, n, at[real](rows, s0, 0, NULL), rows.stride, <real*>columns.data, columns.stride)
 
 
 cdef void forward_and_loss(const Training* p, const Block* block, Py_ssize_t s0, Py_ssize_t s1,
@@ -197,7 +197,7 @@ cdef void pass_up(const Training* p, const Step* step, const Block* block, Py_ss
             forward[real](layer, 0, layer.n_out, w, NULL)
         if not is_plain(p, l):
             stage[real](p, step, block, l, start - step.start + s0, s1 - s0, p.sample_penalty + s0, NULL)
-        turn(padded[real](layer.width, NULL), w, <real*>layer.y.data, layer.y.stride, at[real](&layer.y_rows, s0, 0, NULL),
+        turn(layer.width, w, <real*>layer.y.data, layer.y.stride, at[real](&layer.y_rows, s0, 0, NULL),
              layer.y_rows.stride)
     forward_and_loss(p, block, s0, s1, scale)
     if p.sparse_target:
@@ -218,7 +218,7 @@ cdef void pass_down(const Training* p, const Step* step, const Block* block, rea
         if l == 0 and p.contractive != 0:
             contract[real](p, step, block, s0, s1 - s0, p.sample_penalty + s0, NULL)
         if layer.across != 1 or (l == 0 and p.sparse):      # whose gradient takes samples as rows
-            turn(padded[real](layer.n_out, NULL), w, at[real](&layer.dz, 0, s0, NULL), layer.dz.stride,
+            turn(layer.n_out, w, at[real](&layer.dz, 0, s0, NULL), layer.dz.stride,
                  at[real](&layer.dz_rows, s0, 0, NULL), layer.dz_rows.stride)
         if l == 0:
             break
@@ -226,7 +226,7 @@ cdef void pass_down(const Training* p, const Step* step, const Block* block, rea
         dz, dx = block.rows[l % 2], block.rows[(l - 1) % 2]
         if layer.across == 1:
             if not in_rows:
-                turn(padded[real](layer.n_out, NULL), w, at[real](&layer.dz, 0, s0, NULL), layer.dz.stride, <real*>dz.data,
+                turn(layer.n_out, w, at[real](&layer.dz, 0, s0, NULL), layer.dz.stride, <real*>dz.data,
                      dz.stride)
             input_gradient[real](layer, &dz, &dx, s1 - s0, NULL)
             in_rows = is_plain(p, l - 1) and not below.keeps_input
@@ -234,7 +234,7 @@ cdef void pass_down(const Training* p, const Step* step, const Block* block, rea
                 differentiate_rows(below.activation, s1 - s0, padded[real](below.n_out, NULL),
                                    at[real](&below.y_rows, s0, 0, NULL), below.y_rows.stride, <real*>dx.data, dx.stride,
                                    <real*>dx.data, dx.stride)
-            turn(w, padded[real](layer.n_in, NULL), <real*>dx.data, dx.stride, at[real](&below.dz, 0, s0, NULL),
+            turn(w, layer.n_in, <real*>dx.data, dx.stride, at[real](&below.dz, 0, s0, NULL),
                  below.dz.stride)
         else:
             input_gradient_tied[real](layer, &layer.dz, &below.dz, s0, w, NULL)

@@ -374,7 +374,10 @@ INLINE void N(copy_rows_of)(ptrdiff_t rows, ptrdiff_t n, const char *source, ptr
 static void N(copy_rows)(ptrdiff_t rows, ptrdiff_t n, const char *source, ptrdiff_t bytes, const int64_t *order, ptrdiff_t first,
                          ptrdiff_t ahead, ptrdiff_t last, REAL *out, ptrdiff_t ld)
 {
-    if (order) N(copy_rows_of)(rows, n, source, bytes, order, first, ahead, last, out, ld);
+    if (!order && n <= LANES)
+        for (source += first * bytes; rows > 0; rows--, source += bytes, out += ld)
+            N(store)(out, N(load_upto)((const REAL *)source, n));
+    else if (order) N(copy_rows_of)(rows, n, source, bytes, order, first, ahead, last, out, ld);
     else N(copy_rows_of)(rows, n, source, bytes, NULL, first, ahead, last, out, ld); /* shorter code */
 }
 

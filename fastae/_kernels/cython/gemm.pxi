@@ -24,6 +24,10 @@ cdef extern from "engine.h" nogil:
     void prefetch_write(const void* p)
     void transpose_f32(const float* source, Py_ssize_t lds, float* target, Py_ssize_t ldt)
     void transpose_f64(const double* source, Py_ssize_t lds, double* target, Py_ssize_t ldt)
+    void transpose_narrow_f32(const float* source, Py_ssize_t lds, float* target, Py_ssize_t ldt)
+    void transpose_narrow_f64(const double* source, Py_ssize_t lds, double* target, Py_ssize_t ldt)
+    void transpose_low_f32(const float* source, Py_ssize_t lds, float* target, Py_ssize_t ldt)
+    void transpose_low_f64(const double* source, Py_ssize_t lds, double* target, Py_ssize_t ldt)
 
 
 cdef enum:
@@ -91,6 +95,20 @@ cdef inline void transpose(const real* source, Py_ssize_t lds, real* target, Py_
         transpose_f32(source, lds, target, ldt)
     else:
         transpose_f64(source, lds, target, ldt)
+
+
+cdef inline void transpose_narrow(const real* source, Py_ssize_t lds, real* target, Py_ssize_t ldt) noexcept nogil:
+    if real is float:
+        transpose_narrow_f32(source, lds, target, ldt)
+    else:
+        transpose_narrow_f64(source, lds, target, ldt)
+
+
+cdef inline void transpose_low(const real* source, Py_ssize_t lds, real* target, Py_ssize_t ldt) noexcept nogil:
+    if real is float:
+        transpose_low_f32(source, lds, target, ldt)
+    else:
+        transpose_low_f64(source, lds, target, ldt)
 
 
 cdef inline void transpose_edge(const real* source, Py_ssize_t lds, real* target, Py_ssize_t ldt, Py_ssize_t m,

@@ -129,6 +129,19 @@ cdef inline void fetch(const char* p, Py_ssize_t bytes, bint write) noexcept nog
             prefetch(p + i)
 
 
+cdef inline void turn_square(Py_ssize_t rows, Py_ssize_t columns, const real* source, Py_ssize_t lds, real* target,
+                             Py_ssize_t ldt) noexcept nogil:
+    """A square of lanes, of which rows and columns beyond these do not count, nor are columns written that are all beyond.
+    Half a square saves time where vectors are long."""
+    cdef Py_ssize_t half = vector_lanes[real](NULL) // 2
+    if VECTOR_BYTES == 64 and columns <= half:
+        transpose_narrow(source, lds, target, ldt)
+    elif VECTOR_BYTES == 64 and rows <= half:
+        transpose_low(source, lds, target, ldt)
+    else:
+        transpose(source, lds, target, ldt)
+
+
 cdef void turn(Py_ssize_t rows, Py_ssize_t columns, const real* source, Py_ssize_t lds, real* target,
                Py_ssize_t ldt) noexcept nogil:
     """target[c, r] := source[r, c], in whole squares of lanes; along the target's rows, a line of some of them at a time, while the
@@ -146,7 +159,7 @@ cdef void turn(Py_ssize_t rows, Py_ssize_t columns, const real* source, Py_ssize
             while c < last:
                 r = top
                 while r < end:
-                    transpose(source + r * lds + c, lds, target + c * ldt + r, ldt)
+                    turn_square(rows - r, columns - c, source + r * lds + c, lds, target + c * ldt + r, ldt)
                     r += lanes
                 c += lanes
             top = end

@@ -39,7 +39,7 @@ cdef void sparse_forward(const Training* p, const Step* step, const Block* block
                 fetch(<const char*>at[real](&layer.turned, column_of(x, k + 1), 0, NULL), n * sizeof(real), False)
             if v != 0:
                 add_scaled(n, z, v, at[real](&layer.turned, column, 0, NULL))
-    turn(w, padded[real](n, NULL), at[real](&layer.y_rows, block.s0, 0, NULL), layer.y_rows.stride, <real*>layer.kept.data,
+    turn(w, n, at[real](&layer.y_rows, block.s0, 0, NULL), layer.y_rows.stride, <real*>layer.kept.data,
          layer.kept.stride)
     activate_rows(layer.activation, n, w, <real*>layer.kept.data, layer.kept.stride, <real*>layer.value.data,
                   layer.value.stride)

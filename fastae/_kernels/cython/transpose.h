@@ -3,31 +3,58 @@
  */
 #define UPPER(l, s) ((l) & (s) ? LANES + (l) - (s) : (l))
 #define LOWER(l, s) ((l) & (s) ? LANES + (l) : (l) + (s))
-#define EXCHANGE(s)                                                  \
-    UNROLL for (int i = 0; i < LANES; i++) if (!(i & s))             \
-    {                                                                \
+#define EXCHANGE(s, n)                                                \
+    UNROLL for (int i = 0; i < n; i++) if (!(i & s))                  \
+    {                                                                 \
         const vec upper = SHUFFLE(r[i], r[i + s], LIST(UPPER, 0, s)); \
-        r[i + s] = SHUFFLE(r[i], r[i + s], LIST(LOWER, 0, s));       \
-        r[i] = upper;                                                \
+        r[i + s] = SHUFFLE(r[i], r[i + s], LIST(LOWER, 0, s));        \
+        r[i] = upper;                                                 \
     }
+#if LANES == 2
+#define EXCHANGE_HALVES(n)
+#elif LANES == 4
+#define EXCHANGE_HALVES(n) EXCHANGE(1, n)
+#elif LANES == 8
+#define EXCHANGE_HALVES(n) EXCHANGE(1, n) EXCHANGE(2, n)
+#else
+#define EXCHANGE_HALVES(n) EXCHANGE(1, n) EXCHANGE(2, n) EXCHANGE(4, n)
+#endif
+#define HALF (LANES / 2)
 
 static void N(transpose)(const REAL *source, ptrdiff_t lds, REAL *target, ptrdiff_t ldt)
 {
     vec r[LANES];
     UNROLL for (int i = 0; i < LANES; i++) r[i] = N(load)(source + i * lds);
-    EXCHANGE(1)
-#if LANES > 2
-    EXCHANGE(2)
-#endif
-#if LANES > 4
-    EXCHANGE(4)
-#endif
-#if LANES > 8
-    EXCHANGE(8)
-#endif
+    EXCHANGE_HALVES(LANES)
+    EXCHANGE(HALF, LANES)
     UNROLL for (int i = 0; i < LANES; i++) N(store)(target + i * ldt, r[i]);
+}
+
+/* The first half of the columns alone: half as many exchanges. */
+static void N(transpose_narrow)(const REAL *source, ptrdiff_t lds, REAL *target, ptrdiff_t ldt)
+{
+    vec r[HALF];
+    UNROLL for (int i = 0; i < HALF; i++)
+        r[i] = SHUFFLE(N(load)(source + i * lds), N(load)(source + (i + HALF) * lds), LIST(UPPER, 0, HALF));
+    EXCHANGE_HALVES(HALF)
+    UNROLL for (int i = 0; i < HALF; i++) N(store)(target + i * ldt, r[i]);
+}
+
+/* The first half of the rows, the others being zeros. */
+static void N(transpose_low)(const REAL *source, ptrdiff_t lds, REAL *target, ptrdiff_t ldt)
+{
+    const vec zero = {0};
+    vec r[HALF];
+    UNROLL for (int i = 0; i < HALF; i++) r[i] = N(load)(source + i * lds);
+    EXCHANGE_HALVES(HALF)
+    UNROLL for (int i = 0; i < HALF; i++) {
+        N(store)(target + i * ldt, SHUFFLE(r[i], zero, LIST(UPPER, 0, HALF)));
+        N(store)(target + (i + HALF) * ldt, SHUFFLE(r[i], zero, LIST(LOWER, 0, HALF)));
+    }
 }
 
 #undef UPPER
 #undef LOWER
 #undef EXCHANGE
+#undef EXCHANGE_HALVES
+#undef HALF
