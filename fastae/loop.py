@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from math import nan
+from math import inf, nan
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,41 @@ from .streams import Piece
 
 _CALL_SECONDS = 0.04  # of a call into kernels that nobody can watch, after which Python looks for Ctrl-C and moves the bar
 _WATCHED_ROWS = 1 << 20  # of a call into kernels that can be watched: what the order of rows takes is 8 MB
+_SMALL_STEP = 2e5, 4e6  # floating-point operations: what one thread may do faster than a team; for less there is no team
+_TRIAL_STEPS, _TRIALS = 256, 3  # of a call, and calls for each, to find that out
+_TRUST = 50  # times as long as the trials took, what they say is believed
 _SPLIT = 2**64 - 1  # the epoch whose order says which samples are held back for validation; no fit comes so far
+
+
+class Pace:
+    """Whether small steps, whose bits do not depend on it, take all threads or one. That is tried out: how fast a processor's
+    cores hear of each other differs much from one machine to the next.
+    """
+
+    def __init__(self) -> None:
+        self._best, self._tried, self._spent, self._holds = [inf, inf], 0, 0.0, 0.0  # seconds; of a step with all, with one
+
+    def threads(self, most: int) -> int:
+        """For the next call."""
+        alone = self._best[1] < 0.95 * self._best[0] if self._holds > 0 else self._tried >= _TRIALS
+        return 1 if alone else most
+
+    @property
+    def tries(self) -> bool:
+        """Whether the next call is a trial."""
+        return self._holds <= 0
+
+    def took(self, steps: int, seconds: float) -> None:
+        """What the last call did."""
+        if self.tries:
+            if self._tried == 0:
+                self._best, self._spent = [inf, inf], 0.0
+            alone = int(self._tried >= _TRIALS)  # those of a team follow each other, so that its threads are awake
+            self._best[alone] = min(self._best[alone], seconds / steps)
+            self._tried, self._spent = (self._tried + 1) % (2 * _TRIALS), self._spent + seconds
+            self._holds = 0.0 if self._tried else _TRUST * self._spent
+        else:
+            self._holds -= seconds
 
 
 class Loop:
@@ -65,6 +99,7 @@ class Loop:
     _key: int
     _changes: int  # of the model that the plan knows of
     _steps: int  # of one call
+    _pace: Pace
     _factor: Callable[[Array], Array] | None  # of penalties, at steps
 
     # ---- the plan
@@ -98,7 +133,7 @@ class Loop:
         if model.changes != self._changes:
             self._changes, self._plan = model.changes, None
         if self._plan is None or self._plan.batch_size != batch_size or moved:
-            self._parameters = model.parameters
+            self._parameters, self._pace = model.parameters, Pace()
             self._door.follow(self._own_recipe())
             self._plan = self._kernels.Plan(
                 model.shapes(),
@@ -196,15 +231,22 @@ class Loop:
     def _advance(self, plan: Any, piece: Piece, watch: list[Callback]) -> None:
         """Steps over some rows, as many in a call into the kernels as its backend can be watched in, or callbacks ask for."""
         done, last, size = piece.first, piece.last, self.batch_size * self.accumulate
-        watched = hasattr(plan, "watch")
+        watched, threads = hasattr(plan, "watch"), check_threads(self.n_threads)
+        work = 6.0 * self._model.parameters.size * self.batch_size
+        paced = threads > 1 and _SMALL_STEP[0] < work < _SMALL_STEP[1]
         while done < last:
             most = -(-_WATCHED_ROWS // size) if watched else self._steps
+            if paced:
+                plan.n_threads = self._pace.threads(threads)
+                most = min(most, _TRIAL_STEPS) if self._pace.tries else most
             steps = min([most, *(a.every - self.steps % a.every for a in watch if a.every)])
             asked, start = min(steps * size, last - done), time.perf_counter()
             taken = self._call(plan, piece, done, asked, watch)
             seconds = time.perf_counter() - start
             if taken < asked:
                 raise DivergenceError(self.steps)
+            if paced:
+                self._pace.took(-(-taken // size), seconds)
             done += taken
             if seconds < _CALL_SECONDS / 2 and asked == self._steps * size:
                 self._steps *= 2

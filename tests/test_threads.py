@@ -13,6 +13,7 @@ import pytest
 
 import fastae
 from fastae._kernels.names import ACTIVATIONS, LOSSES
+from fastae.loop import Pace
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 THREADS = (1, 2, 3, 5, 8)
@@ -192,3 +193,34 @@ def test_one_trainer_in_two_threads_is_refused():
         thread.join()
     assert all("another thread" in error for error in errors)
     assert np.isfinite(trainer.model.parameters).all()
+
+
+def test_pace_takes_what_is_faster_and_tries_again():
+    """Three calls by a team, three by one thread; what is said then holds for 50 times as long as they took."""
+    for team, alone, taken in ((1e-5, 2e-5, 4), (2e-5, 1e-5, 1), (1e-5, 0.98e-5, 4)):
+        pace, threads = Pace(), []
+        for _ in range(6):
+            assert pace.tries
+            threads.append(pace.threads(4))
+            pace.took(100, 100 * (alone if threads[-1] == 1 else team))
+        assert threads == [4, 4, 4, 1, 1, 1]
+        spent = 300 * (team + alone)
+        assert (pace.tries, pace.threads(4)) == (False, taken)
+        pace.took(100, 49 * spent)
+        assert (pace.tries, pace.threads(4)) == (False, taken)
+        pace.took(100, 2 * spent)
+        assert (pace.tries, pace.threads(4)) == (True, 4)
+
+
+def test_small_steps_are_tried_with_a_team_and_alone(monkeypatch):
+    """The plan is told both numbers of threads, and the weights are those of one thread."""
+    x = np.random.default_rng(0).random((32 * 2000, 64), np.float32)
+    told, weights = [], []
+    choose = Pace.threads
+    monkeypatch.setattr(Pace, "threads", lambda self, most: told.append(choose(self, most)) or told[-1])
+    for n_threads in (1, 3):
+        model = fastae.Autoencoder([64, 32, 8], seed=0)
+        fastae.Trainer(model, fastae.SGD(lr=0.1), batch_size=32, n_threads=n_threads, seed=0).fit(x, epochs=1)
+        weights.append(model.parameters.tobytes())
+    assert told[:6] == [3, 3, 3, 1, 1, 1]
+    assert weights[0] == weights[1]
