@@ -27,7 +27,7 @@ _CALL_SECONDS = 0.04  # of a call into kernels that nobody can watch, after whic
 _WATCHED_ROWS = 1 << 20  # of a call into kernels that can be watched: what the order of rows takes is 8 MB
 _SMALL_STEP = 2e5, 4e6  # floating-point operations: what one thread may do faster than a team; for less there is no team
 _TRIAL_STEPS, _TRIALS = 256, 3  # of a call, and calls for each, to find that out
-_TRUST = 50  # times as long as the trials took, what they say is believed
+_TRUST = 50, 1.0  # times as long as the trials took, but no more seconds than that, what they say is believed
 _SPLIT = 2**64 - 1  # the epoch whose order says which samples are held back for validation; no fit comes so far
 
 
@@ -57,7 +57,7 @@ class Pace:
             alone = int(self._tried >= _TRIALS)  # those of a team follow each other, so that its threads are awake
             self._best[alone] = min(self._best[alone], seconds / steps)
             self._tried, self._spent = (self._tried + 1) % (2 * _TRIALS), self._spent + seconds
-            self._holds = 0.0 if self._tried else _TRUST * self._spent
+            self._holds = 0.0 if self._tried else min(_TRUST[0] * self._spent, _TRUST[1])
         else:
             self._holds -= seconds
 
