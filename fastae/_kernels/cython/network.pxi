@@ -144,8 +144,8 @@ cdef inline void turn_square(Py_ssize_t rows, Py_ssize_t columns, const real* so
 
 cdef void turn(Py_ssize_t rows, Py_ssize_t columns, const real* source, Py_ssize_t lds, real* target,
                Py_ssize_t ldt) noexcept nogil:
-    """target[c, r] := source[r, c], in whole squares of lanes; along the target's rows, a line of some of them at a time, while the
-    next ones are asked for: stores wait in order, each for a line that is far away."""
+    """target[c, r] := source[r, c], in whole squares of lanes; along the target's rows, a line of some of them at a time, while
+    the next ones are asked for: stores wait in order, each for a line that is far away."""
     cdef Py_ssize_t lanes = vector_lanes[real](NULL), line = 64 // sizeof(real), first = 0, last, top, end, r, c
     cdef bint far = rows * columns > L1_WEIGHTS
     while first < columns:                                  # target[first:last, top:end]
