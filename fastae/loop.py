@@ -37,12 +37,17 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self._best, self._tried, self._spent, self._holds = [inf, inf], 0, 0.0, 0.0  # seconds; of a step with all, with one
+        self._best = [inf, inf]  # seconds of a step: by a team, by one thread
+        self._tried, self._spent, self._holds = 0, 0.0, 0.0  # calls and seconds of the trials; seconds for which they hold
+
+    @property
+    def _alone(self) -> bool:
+        """Trials of a team follow each other, so that its threads are awake."""
+        return self._tried >= _TRIALS if self.tries else self._best[1] < 0.95 * self._best[0]
 
     def threads(self, most: int) -> int:
         """For the next call."""
-        alone = self._best[1] < 0.95 * self._best[0] if self._holds > 0 else self._tried >= _TRIALS
-        return 1 if alone else most
+        return 1 if self._alone else most
 
     @property
     def tries(self) -> bool:
@@ -54,8 +59,7 @@ class Pace:
         if self.tries:
             if self._tried == 0:
                 self._best, self._spent = [inf, inf], 0.0
-            alone = int(self._tried >= _TRIALS)  # those of a team follow each other, so that its threads are awake
-            self._best[alone] = min(self._best[alone], seconds / steps)
+            self._best[self._alone] = min(self._best[self._alone], seconds / steps)
             self._tried, self._spent = (self._tried + 1) % (2 * _TRIALS), self._spent + seconds
             self._holds = 0.0 if self._tried else min(_TRUST[0] * self._spent, _TRUST[1])
         else:
