@@ -133,6 +133,11 @@ cdef void loss_of_whole(const Training* p, const Layer* top, const Matrix* targe
                        top.dz.stride)
 
 
+cdef inline bint is_near(const Layer* layer) noexcept nogil:
+    """Whether a tile may read some columns of all rows of the weights: they are few, or another layer's, turned."""
+    return layer.across != 1 or layer.n_in * layer.n_out <= NEAR_WEIGHTS
+
+
 cdef void input_gradient(const Layer* layer, const Matrix* dz, const Matrix* dx, Py_ssize_t samples, real* _) noexcept nogil:
     """dx := dz W, both a sample a row. Rows of weights serve as the tile's B, KC outputs at a time: a panel of their inputs
     meets all samples while it is near, and meanwhile the next panel is asked for: that is an order no prefetcher follows."""
@@ -157,10 +162,10 @@ cdef void input_gradient(const Layer* layer, const Matrix* dz, const Matrix* dx,
         o += k
 
 
-cdef void input_gradient_tied(const Layer* layer, const Matrix* dz, const Matrix* dx, Py_ssize_t s0, Py_ssize_t samples,
+cdef void input_gradient_near(const Layer* layer, const Matrix* dz, const Matrix* dx, Py_ssize_t s0, Py_ssize_t samples,
                               real* _) noexcept nogil:
-    """The same with weights that are another layer's, turned: their columns lie in rows; dz and dx a feature a row, from
-    column s0 on."""
+    """The same by weights that are near, whose columns serve as the tile's A: dz and dx are a feature a row, from column s0
+    on, as other products want them, and nothing is turned."""
     cdef Py_ssize_t i = 0, s, w
     cdef int mr
     while i < layer.n_in:
@@ -224,7 +229,7 @@ cdef void pass_down(const Training* p, const Step* step, const Block* block, rea
             break
         below = &block.layers[l - 1]
         dz, dx = block.rows[l % 2], block.rows[(l - 1) % 2]
-        if layer.across == 1:
+        if not is_near(layer):
             if not in_rows:
                 turn(layer.n_out, w, at[real](&layer.dz, 0, s0, NULL), layer.dz.stride, <real*>dz.data,
                      dz.stride)
@@ -237,7 +242,7 @@ cdef void pass_down(const Training* p, const Step* step, const Block* block, rea
             turn(w, layer.n_in, <real*>dx.data, dx.stride, at[real](&below.dz, 0, s0, NULL),
                  below.dz.stride)
         else:
-            input_gradient_tied[real](layer, &layer.dz, &below.dz, s0, w, NULL)
+            input_gradient_near[real](layer, &layer.dz, &below.dz, s0, w, NULL)
             in_rows = False
         if in_rows:
             continue

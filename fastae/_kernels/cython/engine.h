@@ -32,6 +32,7 @@ INLINE void prefetch_write(const void *p) { __builtin_prefetch(p, 1); }
 
 #define CHAIN_OPERATIONS (2 * 12 * VECTOR_BYTES / 4) /* of a round of fma_chain_f32 */
 #define TILE_ELEMENTS (MR * NV * VECTOR_BYTES / 4) /* of the tile of the smaller type */
+#define LEARN_TILES (VECTOR_BYTES < 64 ? 4 : 1) /* whose gradients the optimiser takes at a time: a call for one small tile is dear */
 
 #define REAL float
 #define REAL_BYTES 4

@@ -15,6 +15,7 @@ cdef extern from "engine.h" nogil:
     enum: SIGMOID
     enum: SOFTPLUS
     enum: TILE_ELEMENTS
+    enum: LEARN_TILES
     enum: AHEAD                         # tile.h
     void tile_f32(int mr, int nv, Py_ssize_t kc, const float* a, Py_ssize_t rs, Py_ssize_t cs, const float* b, Py_ssize_t ldb,
                   const float* start, float* out, Py_ssize_t ldo, bint more, const void* ahead, Py_ssize_t stride)

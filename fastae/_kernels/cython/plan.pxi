@@ -8,8 +8,8 @@
 # During a run weights live in rows padded to whole vectors, an odd number of cache lines apart; the padding stays zero. The
 # flat arrays are written at the end of a run: until then they hold the weights before it, and serve to start again when a
 # step fails. The inputs of a layer are kept in both layouts: a feature a row for the forward product, a sample a row for
-# the weights' gradient. So are the gradients by a layer's sums: a sample a row, in the block's own memory, for the product by
-# the weights, whose rows are read as they lie; a feature a row, of the whole batch, for the weights' gradient.
+# the weights' gradient. So are the gradients by a layer's sums: a feature a row, of the whole batch, for the weights' gradient;
+# for the product by many weights, whose rows are read as they lie, a sample a row, in the block's own memory.
 
 cdef enum:
     TINY = 16
@@ -17,7 +17,7 @@ cdef enum:
     WATCHES_A_SECOND = 25           # so that Ctrl-C is soon noticed
     AHEAD_ROWS = 16                 # which are asked for before their turn, at least
     L1_WEIGHTS = 4096               # stay in L1 from step to step
-    LEARN_TILES = 4                 # whose gradients the optimiser takes at a time
+    NEAR_WEIGHTS = 32768            # of a layer, stay in L2 from step to step
     LOSS_FEATURES = 24              # whose outputs stay in L1 for the loss; a multiple of every MR, and of the loss's 8
 
 cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, inputs i0 to i1
