@@ -483,6 +483,7 @@ def test_plan_of_any_width(check, dtype, rng):
         (((1, 1, True), (1, 1, False)), 1),
         (((97, 193, True), (193, 47, True), (47, 97, True)), 65),  # one more than blocks of 96, 48 and 64
         (((520, 33, True), (33, 520, True)), 515),  # more than KC of inputs, of outputs, and of rows
+        (((521, 70, True), (70, 521, True)), 35),  # weights that are not near, from more than KC outputs
     ],
 )
 def test_plan_at_the_edges_of_blocks(check, net, batch, dtype, rng, tolerance):
