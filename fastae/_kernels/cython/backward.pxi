@@ -155,7 +155,8 @@ cdef void input_gradient(const Layer* layer, const Matrix* dz, const Matrix* dx,
                 if i + w < layer.n_in:
                     ahead = coming(weight_of[real](layer, o, i + w, NULL), layer.down, 1, k, t, &stride)
                 tile(mr, nv, k, at[real](dz, s, o, NULL), dz.stride, 1, weight_of[real](layer, o, i, NULL), layer.down,
-                     <const real*>NULL, at[real](dx, s, i, NULL), dx.stride, o > 0, ahead, stride)
+                     <const real*>NULL, at[real](dx, s, i, NULL), dx.stride, added[real](o > 0, NULL), ahead,
+                     stride)
                 s += mr
                 t += 1
             i += w
@@ -447,6 +448,9 @@ cdef bint learn_weights(const Training* p, const Step* step, const Rectangle* q,
     cdef real* square
     cdef real* of_twin = dw + LEARN_TILES * TILE_ELEMENTS
     cdef bint finite = True, contracts = q.layer == 0 and p.contractive != 0
+    cdef real lr = <real>step.rule.lr
+    cdef bint descends = (is_plain_sgd(&step.rule) and step.rule.bound == HUGE_VAL and samples <= KC
+                          and not (p.unfused or p.tied or contracts) and p.gradients == NULL)
     cdef int mr, nv
     while i < q.i1:
         w = panel[real](i, q.i1, NULL)
@@ -469,8 +473,13 @@ cdef bint learn_weights(const Training* p, const Step* step, const Rectangle* q,
                 if i + w < q.i1:        # a part of the next panel of x
                     for r in range(asked, min(asked + share, samples)):
                         fetch(<const char*>at[real](&layer.x_rows, r, i + w, NULL), w * sizeof(real), False)
-                sum_tile(mr, nv, samples, dz + (o + t) * rs, rs, cs, at[real](&layer.x_rows, 0, i, NULL), layer.x_rows.stride,
-                         <const real*>NULL, dw + t * w, w)
+                if descends:
+                    finite &= tile(mr, nv, samples, dz + (o + t) * rs, rs, cs, at[real](&layer.x_rows, 0, i, NULL),
+                                   layer.x_rows.stride, <const real*>NULL, weight + t * layer.weight.stride,
+                                   layer.weight.stride, &lr)
+                else:
+                    sum_tile(mr, nv, samples, dz + (o + t) * rs, rs, cs, at[real](&layer.x_rows, 0, i, NULL),
+                             layer.x_rows.stride, <const real*>NULL, dw + t * w, w)
                 if p.tied:              # the other layer's gradient, turned
                     sum_tile(mr, nv, samples, at[real](&twin.x_rows, 0, o + t, NULL), 1, twin.x_rows.stride,
                              at[real](&twin.dz_rows, 0, i, NULL), twin.dz_rows.stride, <const real*>NULL, of_twin, w)
@@ -479,9 +488,10 @@ cdef bint learn_weights(const Training* p, const Step* step, const Rectangle* q,
                 asked += share
             if contracts:
                 contract_weights[real](p, step, samples, o, rows, w, weight, layer.weight.stride, dw)
-            finite &= take(p, step, first, rows, w, weight, layer.weight.stride, velocity, square,
-                           at[real](&layer.gradient, o, i, NULL), layer.gradient.stride, dw, w,
-                           layer.weight_at + o * layer.n_in + i, layer.n_in, n)
+            if not descends:
+                finite &= take(p, step, first, rows, w, weight, layer.weight.stride, velocity, square,
+                               at[real](&layer.gradient, o, i, NULL), layer.gradient.stride, dw, w,
+                               layer.weight_at + o * layer.n_in + i, layer.n_in, n)
             o += rows
         i += w
     return finite

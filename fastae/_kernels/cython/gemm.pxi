@@ -17,10 +17,12 @@ cdef extern from "engine.h" nogil:
     enum: TILE_ELEMENTS
     enum: LEARN_TILES
     enum: AHEAD                         # tile.h
-    void tile_f32(int mr, int nv, Py_ssize_t kc, const float* a, Py_ssize_t rs, Py_ssize_t cs, const float* b, Py_ssize_t ldb,
-                  const float* start, float* out, Py_ssize_t ldo, bint more, const void* ahead, Py_ssize_t stride)
-    void tile_f64(int mr, int nv, Py_ssize_t kc, const double* a, Py_ssize_t rs, Py_ssize_t cs, const double* b, Py_ssize_t ldb,
-                  const double* start, double* out, Py_ssize_t ldo, bint more, const void* ahead, Py_ssize_t stride)
+    bint tile_f32(int mr, int nv, Py_ssize_t kc, const float* a, Py_ssize_t rs, Py_ssize_t cs, const float* b, Py_ssize_t ldb,
+                  const float* start, float* out, Py_ssize_t ldo, const float* rate, const void* ahead, Py_ssize_t stride)
+    bint tile_f64(int mr, int nv, Py_ssize_t kc, const double* a, Py_ssize_t rs, Py_ssize_t cs, const double* b, Py_ssize_t ldb,
+                  const double* start, double* out, Py_ssize_t ldo, const double* rate, const void* ahead, Py_ssize_t stride)
+    const float adds_f32[1]             # a rate
+    const double adds_f64[1]
     void prefetch(const void* p)
     void prefetch_write(const void* p)
     void transpose_f32(const float* source, Py_ssize_t lds, float* target, Py_ssize_t ldt)
@@ -60,13 +62,23 @@ cdef struct Gemm:
 cdef Py_ssize_t MC = 144 if VECTOR_BYTES == 64 else 96, KC = 512, NC = 2016
 
 
-cdef inline void tile(int mr, int nv, Py_ssize_t kc, const real* a, Py_ssize_t rs, Py_ssize_t cs, const real* b, Py_ssize_t ldb,
-                      const real* start, real* out, Py_ssize_t ldo, bint more=False, const void* ahead=NULL,
+cdef inline bint tile(int mr, int nv, Py_ssize_t kc, const real* a, Py_ssize_t rs, Py_ssize_t cs, const real* b, Py_ssize_t ldb,
+                      const real* start, real* out, Py_ssize_t ldo, const real* rate=NULL, const void* ahead=NULL,
                       Py_ssize_t stride=0) noexcept nogil:
     if real is float:
-        tile_f32(mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo, more, ahead, stride)
+        return tile_f32(mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo, rate, ahead, stride)
     else:
-        tile_f64(mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo, more, ahead, stride)
+        return tile_f64(mr, nv, kc, a, rs, cs, b, ldb, start, out, ldo, rate, ahead, stride)
+
+
+cdef inline const real* added(bint more, real* _) noexcept nogil:
+    """A tile's rate, where its sums are added to what there is; else there is none."""
+    if not more:
+        return NULL
+    if real is float:
+        return adds_f32
+    else:
+        return adds_f64
 
 
 cdef inline Gemm product(bint is_double, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, void* workspace) noexcept nogil:
@@ -269,9 +281,10 @@ cdef void gemm(const Gemm* g, real* _) noexcept nogil:
                             ahead = (coming(B + NR * g.csb, g.rsb, g.csb, kc, q, &stride) if m_block == 0 else
                                      coming(panel + NR * kc, NR, 1, kc, q, &stride))
                         if plain and nr == nv * lanes:
-                            tile(mr, nv, kc, a, rs, cs, panel, NR, <const real*>NULL, c, g.ldc, k_block > 0, ahead, stride)
+                            tile(mr, nv, kc, a, rs, cs, panel, NR, <const real*>NULL, c, g.ldc,
+                                 added[real](k_block > 0, NULL), ahead, stride)
                         else:
-                            tile(mr, nv, kc, a, rs, cs, panel, NR, <const real*>NULL, acc, nv * lanes, False, ahead, stride)
+                            tile(mr, nv, kc, a, rs, cs, panel, NR, <const real*>NULL, acc, nv * lanes, NULL, ahead, stride)
                             store_tile(g, acc, ic + i, jc + j, mr, nr, k_block == 0, last)
 
 

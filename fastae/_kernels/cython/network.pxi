@@ -172,11 +172,12 @@ cdef void sum_tile(int mr, int nv, Py_ssize_t K, const real* a, Py_ssize_t rs, P
 
     ahead: what is asked for meanwhile, as tile.h says, stride elements apart."""
     cdef Py_ssize_t k = KC, bytes = stride * sizeof(real)
-    tile(mr, nv, min(K, KC), a, rs, cs, b, ldb, start, out, ldo, False, ahead, bytes)
+    tile(mr, nv, min(K, KC), a, rs, cs, b, ldb, start, out, ldo, NULL, ahead, bytes)
     while k < K:
         if ahead != NULL:
             ahead += KC // AHEAD * stride
-        tile(mr, nv, min(K - k, KC), a + k * cs, rs, cs, b + k * ldb, ldb, NULL, out, ldo, True, ahead, bytes)
+        tile(mr, nv, min(K - k, KC), a + k * cs, rs, cs, b + k * ldb, ldb, NULL, out, ldo, added[real](True, NULL), ahead,
+             bytes)
         k += KC
 
 

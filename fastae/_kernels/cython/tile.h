@@ -2,7 +2,8 @@
  *
  *     out[i*ldo + j] = start[i] + sum over k of a[i*rs + k*cs] * b[k*ldb + j]     i < mr, j < nv * LANES
  *
- * (start NULL: from zero; more: the sums are then added to what out has).
+ * (start NULL: from zero; rate: out becomes what it was, less *rate times the sums. A rate of -1 adds them; where out is the weights,
+ * the learning rate is plain SGD. So a tile returns whether all of out is finite then).
  *
  * The tile keeps MR x NV vector accumulators in registers for the whole of k. Each step loads NV vectors of b, and for each
  * of the mr rows broadcasts one element of a into NV multiply-adds. MR and NV follow from the registers:
@@ -51,9 +52,10 @@
     }
 
 #define TILE(mr, nv)                                                                                                   \
-    static void N(tile_##mr##x##nv)(ptrdiff_t kc, const REAL *restrict a, ptrdiff_t rs, ptrdiff_t cs,                  \
-                                    const REAL *restrict b, ptrdiff_t ldb, const REAL *restrict start,                 \
-                                    REAL *restrict out, ptrdiff_t ldo, int more, const char *ahead, ptrdiff_t stride)  \
+    static int N(tile_##mr##x##nv)(ptrdiff_t kc, const REAL *restrict a, ptrdiff_t rs, ptrdiff_t cs,                   \
+                                   const REAL *restrict b, ptrdiff_t ldb, const REAL *restrict start,                  \
+                                   REAL *restrict out, ptrdiff_t ldo, const REAL *restrict rate, const char *ahead,    \
+                                   ptrdiff_t stride)                                                                   \
     {                                                                                                                  \
         vec acc[mr][nv];                                                                                               \
         UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = N(splat)(start[i]);        \
@@ -63,11 +65,18 @@
             UNROLL_STEPS for (int k = 0; k < AHEAD; k++) MULTIPLY_ADD(mr, nv)                                          \
         }                                                                                                              \
         NO_UNROLL for (; kc > 0; kc--) MULTIPLY_ADD(mr, nv)                                                            \
-        if (more)                                                                                                      \
+        if (!rate) {                                                                                                   \
             UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++)                                    \
-                acc[i][j] += N(load)(out + i * ldo + j * LANES);                                                       \
-        UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++)                                        \
-            N(store)(out + i * ldo + j * LANES, acc[i][j]);                                                            \
+                N(store)(out + i * ldo + j * LANES, acc[i][j]);                                                        \
+            return 1;                                                                                                  \
+        }                                                                                                              \
+        ivec zeros = {0}; /* bits, which wait less for each other than a sum */                                        \
+        UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) {                                      \
+            const vec now = N(load)(out + i * ldo + j * LANES) - *rate * acc[i][j];                                    \
+            N(store)(out + i * ldo + j * LANES, now);                                                                  \
+            zeros |= (ivec)(now * 0);                                                                                  \
+        }                                                                                                              \
+        return N(all_zero)((vec)zeros);                                                                                \
     }
 
 #if NV == 3
@@ -87,15 +96,16 @@
 
 EACH_MR(TILES)
 
-typedef void (*N(tile_function))(ptrdiff_t, const REAL *, ptrdiff_t, ptrdiff_t, const REAL *, ptrdiff_t, const REAL *, REAL *,
-                                 ptrdiff_t, int, const char *, ptrdiff_t);
+typedef int (*N(tile_function))(ptrdiff_t, const REAL *, ptrdiff_t, ptrdiff_t, const REAL *, ptrdiff_t, const REAL *, REAL *,
+                                ptrdiff_t, const REAL *, const char *, ptrdiff_t);
 static const N(tile_function) N(tiles)[MR][NV] = {EACH_MR(NAMES)};
 static const REAL N(zeros)[MR]; /* where sums start that have no bias */
+static const REAL N(adds)[1] = {-1};
 
-INLINE void N(tile)(int mr, int nv, ptrdiff_t kc, const REAL *a, ptrdiff_t rs, ptrdiff_t cs, const REAL *b, ptrdiff_t ldb,
-                    const REAL *start, REAL *out, ptrdiff_t ldo, int more, const void *ahead, ptrdiff_t stride)
+INLINE int N(tile)(int mr, int nv, ptrdiff_t kc, const REAL *a, ptrdiff_t rs, ptrdiff_t cs, const REAL *b, ptrdiff_t ldb,
+                   const REAL *start, REAL *out, ptrdiff_t ldo, const REAL *rate, const void *ahead, ptrdiff_t stride)
 {
-    N(tiles)[mr - 1][nv - 1](kc, a, rs, cs, b, ldb, start ? start : N(zeros), out, ldo, more, ahead ? ahead : a, stride);
+    return N(tiles)[mr - 1][nv - 1](kc, a, rs, cs, b, ldb, start ? start : N(zeros), out, ldo, rate, ahead ? ahead : a, stride);
 }
 
 /* Multiply-adds from registers to registers, enough of them in flight for any core: what the peak is measured with. */
