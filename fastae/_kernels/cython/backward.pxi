@@ -501,12 +501,12 @@ cdef void contract_weights(const Training* p, const Step* step, Py_ssize_t sampl
                            const real* weight, Py_ssize_t ld, real* dw) noexcept nogil:
     """The part of the penalty contractive in the gradient of some weights."""
     cdef Py_ssize_t r, j
-    cdef real total
+    cdef real totals[LEARN_TILES * MR]
+    add_rows(mr, samples, at[real](&p.squares, o, 0, NULL), p.squares.stride, totals)
     for r in range(mr):
-        dots(1, 1, samples, at[real](&p.squares, o + r, 0, NULL), 0, <const real*>p.ones, 0, <const real*>NULL, &total, 0)
-        total = total * <real>(2 * step.factor * p.contractive / step.rows)
+        totals[r] = totals[r] * <real>(2 * step.factor * p.contractive / step.rows)
         for j in range(w):
-            dw[r * w + j] = dw[r * w + j] + total * weight[r * ld + j]
+            dw[r * w + j] = dw[r * w + j] + totals[r] * weight[r * ld + j]
 
 
 cdef bint learn_biases(const Training* p, const Step* step, const Rectangle* q, Py_ssize_t samples, bint few, bint first,
@@ -517,8 +517,7 @@ cdef bint learn_biases(const Training* p, const Step* step, const Rectangle* q, 
     if few:
         sum_rows(samples, padded[real](n, NULL), at[real](&layer.dz_rows, 0, q.o0, NULL), layer.dz_rows.stride, db)
     else:
-        dots(1, n, samples, at[real](&layer.dz, q.o0, 0, NULL), layer.dz.stride, <const real*>p.ones, 0, <const real*>NULL,
-             db, 0)
+        add_rows(n, samples, at[real](&layer.dz, q.o0, 0, NULL), layer.dz.stride, db)
     return take(p, step, first, 1, n, <real*>layer.bias + q.o0, 0, <real*>layer.bias_velocity + q.o0,
                 <real*>layer.bias_square + q.o0, <real*>layer.bias_gradient + q.o0, 0, db, 0, layer.bias_at + q.o0, 0, n)
 

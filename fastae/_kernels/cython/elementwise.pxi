@@ -46,6 +46,8 @@ cdef extern from "engine.h" nogil:
                           Py_ssize_t ldt, float scale, float* dy, Py_ssize_t ldd, double* sample_loss)
     void loss_columns_f64(int loss, Py_ssize_t features, Py_ssize_t n, const double* y, Py_ssize_t ldy, const double* target,
                           Py_ssize_t ldt, double scale, double* dy, Py_ssize_t ldd, double* sample_loss)
+    void add_rows_f32(Py_ssize_t rows, Py_ssize_t n, const float* w, Py_ssize_t ld, float* out)
+    void add_rows_f64(Py_ssize_t rows, Py_ssize_t n, const double* w, Py_ssize_t ld, double* out)
     void dots_f32(Py_ssize_t samples, Py_ssize_t n_out, Py_ssize_t n, const float* w, Py_ssize_t ldw, const float* x,
                   Py_ssize_t ldx, const float* bias, float* y, Py_ssize_t ldy)
     void dots_f64(Py_ssize_t samples, Py_ssize_t n_out, Py_ssize_t n, const double* w, Py_ssize_t ldw, const double* x,
@@ -161,6 +163,14 @@ cdef inline void loss_columns(int loss, Py_ssize_t features, Py_ssize_t n, const
         loss_columns_f32(loss, features, n, y, ldy, target, ldt, scale, dy, ldd, sample_loss)
     else:
         loss_columns_f64(loss, features, n, y, ldy, target, ldt, scale, dy, ldd, sample_loss)
+
+
+cdef inline void add_rows(Py_ssize_t rows, Py_ssize_t n, const real* w, Py_ssize_t ld, real* out) noexcept nogil:
+    """out[o] := the sum of row o, in the order of dots."""
+    if real is float:
+        add_rows_f32(rows, n, w, ld, out)
+    else:
+        add_rows_f64(rows, n, w, ld, out)
 
 
 cdef inline void dots(Py_ssize_t samples, Py_ssize_t n_out, Py_ssize_t n, const real* w, Py_ssize_t ldw, const real* x,

@@ -67,7 +67,6 @@ cdef struct Training:
     double* sample_penalty
     double* norms                   # (n_rectangles,) sums of squares of the gradient
     Py_ssize_t* counts              # of targets, one for each member
-    void* ones                      # (batch_size,)
     void* weight_rows               # (batch_size,) of the samples
     bint* finite                    # one for each member
     Source x_source, target_source
@@ -481,12 +480,6 @@ cdef class Plan:
         t.dropout = <double*>arena.take(t.n_layers * sizeof(double))
         for l in range(len(self.recipe.dropout) if kept != NULL else 0):
             t.dropout[l] = self.recipe.dropout[l]
-        t.ones = self.matrix(arena, 1, rows).data
-        for i in range(rows if kept != NULL else 0):
-            if t.is_double:
-                (<double*>t.ones)[i] = 1
-            else:
-                (<float*>t.ones)[i] = 1
         t.finite = <bint*>arena.take(MAX_TEAM * sizeof(bint))
         t.counts = <Py_ssize_t*>arena.take(MAX_TEAM * sizeof(Py_ssize_t))
         t.n_rectangles = len(rectangles)

@@ -53,6 +53,41 @@ static void N(transpose_low)(const REAL *source, ptrdiff_t lds, REAL *target, pt
     }
 }
 
+/* out[o] = the sum of the n numbers of row o of w, as dots.h adds them up. Of LANES rows at a time the sums of sixteen turn, half of them
+ * at each step, into one vector of all sums. */
+static void N(add_rows)(ptrdiff_t rows, ptrdiff_t n, const REAL *w, ptrdiff_t ld, REAL *out)
+{
+    for (ptrdiff_t o = 0; o < rows; o += LANES) {
+        vec r[LANES];
+        UNROLL for (int i = 0; i < LANES; i++) {
+            const REAL *row = w + (o + i < rows ? o + i : rows - 1) * ld;
+            vec sum[16 / LANES] = {{0}};
+            ptrdiff_t k = 0;
+            NO_UNROLL for (; k + 16 <= n; k += 16)
+                UNROLL for (int p = 0; p < 16 / LANES; p++) sum[p] += N(load)(row + k + p * LANES);
+            UNROLL for (int p = 0; p < 16 / LANES; p++)
+                if (n - k > p * LANES) sum[p] += N(load_upto)(row + k + p * LANES, n - k - p * LANES);
+            UNROLL for (int s = 8 / LANES; s > 0; s /= 2) UNROLL for (int p = 0; p < s; p++) sum[p] += sum[p + s];
+            r[i] = sum[0];
+        }
+#define ADD(s) \
+        UNROLL for (int i = 0; i < s; i++) \
+            r[i] = SHUFFLE(r[i], r[i + s], LIST(UPPER, 0, s)) + SHUFFLE(r[i], r[i + s], LIST(LOWER, 0, s));
+#if LANES == 16
+        ADD(8)
+#endif
+#if LANES >= 8
+        ADD(4)
+#endif
+#if LANES >= 4
+        ADD(2)
+#endif
+        ADD(1)
+#undef ADD
+        N(store_upto)(out + o, r[0], rows - o);
+    }
+}
+
 #undef UPPER
 #undef LOWER
 #undef EXCHANGE
