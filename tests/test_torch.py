@@ -161,6 +161,22 @@ def test_certain_outputs_of_bce(backend):
         assert_close(layer.grad_bias, logits.grad.sum(dim=0), 1e-7)  # 1 - y loses digits near y = 1
 
 
+@pytest.mark.parametrize("reach", [5, 15, 26, 29, 35, 200])
+def test_bce_of_many_outputs(backend, reach, rng):
+    """On both sides of the bounds, which some features meet and others do not; y near 1 has lost its digits in PyTorch, too."""
+    x = rng.uniform(-reach, min(reach, 15), (40, 60))
+    x[:, 30:] /= reach
+    x[3, 7], x[5, 50] = -reach, reach
+    target = rng.uniform(0, 1, x.shape)
+    logits = torch.from_numpy(x.copy()).requires_grad_()
+    value = F.binary_cross_entropy(torch.sigmoid(logits), torch.from_numpy(target))
+    value.backward()
+    layer = Linear(60, 60, "sigmoid", dtype="float64", backend=backend)
+    layer.weight = np.eye(60)
+    assert Trainer(Sequential(layer), SGD(1.0), "bce").step(x, target) == pytest.approx(value.item(), rel=1e-6)
+    assert_close(layer.grad_bias, logits.grad.sum(dim=0), 1e-4)
+
+
 def test_state_dict_goes_to_pytorch_and_back(rng):
     model = Autoencoder([6, 4, 2], seed=0)
     twin = twin_of(model)

@@ -76,38 +76,53 @@ cdef void forward_and_loss(const Training* p, const Block* block, Py_ssize_t s0,
     """The last layer, its loss and the loss's gradient by the activation's argument, some features at a time."""
     cdef const Layer* top = &block.layers[p.n_layers - 1]
     cdef Matrix target = block.target if p.has_goal else block.layers[0].x
-    cdef Py_ssize_t o = 0, o1, w = padded[real](s1 - s0, NULL)
-    cdef real room[LOSS_FEATURES * BLOCK_SAMPLES + 16]
-    cdef real* dy = <real*>align(room)
+    cdef Py_ssize_t o = 0, o1, w = padded[real](s1 - s0, NULL), ldy
+    cdef real space[LOSS_FEATURES * BLOCK_SAMPLES + 16]
+    cdef real* room = <real*>align(space)
+    cdef real* y
+    cdef real* dy
+    cdef real* dz
+    cdef real* goal
+    cdef int loss, activation
+    cdef bint weighs = p.sample_weight != NULL or p.feature_weight != NULL or p.missing
+    cdef bint from_z = p.loss == BCE and top.activation == SIGMOID and not weighs   # if it can be
     memset(p.sample_loss + s0, 0, (s1 - s0) * sizeof(double))
     if is_whole(p.loss):
-        forward[real](top, 0, top.n_out, w, NULL)
+        forward[real](top, 0, top.n_out, w, top.activation, NULL)
         loss_of_whole(p, top, &target, s0, s1, scale)
         return
     while o < top.n_out:
         o1 = min(o + LOSS_FEATURES, top.n_out)
-        forward[real](top, o, o1, w, NULL)
-        if p.sample_weight != NULL or p.feature_weight != NULL or p.missing:
-            loss_with_weights(p, o, o1, s0, s1, at[real](&top.y, o, 0, NULL), top.y.stride, at[real](&target, o, 0, NULL),
-                              target.stride, scale, dy, w)
+        loss, activation = p.loss, top.activation
+        forward[real](top, o, o1, w, IDENTITY if from_z else activation, NULL)
+        y, dz, goal = at[real](&top.y, o, 0, NULL), at[real](&top.dz, o, s0, NULL), at[real](&target, o, 0, NULL)
+        if from_z and is_uncertain(o1 - o, w, y, top.y.stride):
+            loss, activation = BCE_WITH_LOGITS, IDENTITY
+        elif from_z:
+            activate_rows(activation, o1 - o, w, y, top.y.stride, y, top.y.stride)
+        dy, ldy = room, w
+        if activation == IDENTITY:
+            dy, ldy = dz, top.dz.stride
+        if weighs:
+            loss_with_weights(p, o, o1, s0, s1, y, top.y.stride, goal, target.stride, scale, dy, ldy)
         else:
-            loss_columns(p.loss, o1 - o, s1 - s0, at[real](&top.y, o, 0, NULL), top.y.stride, at[real](&target, o, 0, NULL),
-                         target.stride, scale, dy, w, p.sample_loss + s0)
-        differentiate_rows(top.activation, o1 - o, w, at[real](&top.kept, o, 0, NULL), top.kept.stride, dy, w,
-                           at[real](&top.dz, o, s0, NULL), top.dz.stride)
+            loss_columns(loss, o1 - o, s1 - s0, y, top.y.stride, goal, target.stride, scale, dy, ldy, p.sample_loss + s0)
+        if activation != IDENTITY:
+            differentiate_rows(activation, o1 - o, w, at[real](&top.kept, o, 0, NULL), top.kept.stride, dy, ldy, dz,
+                               top.dz.stride)
         o = o1
 
 
 cdef void loss_with_weights(const Training* p, Py_ssize_t o, Py_ssize_t o1, Py_ssize_t s0, Py_ssize_t s1, const real* y,
                             Py_ssize_t ldy, const real* target, Py_ssize_t ldt, real scale, real* dy,
-                            Py_ssize_t w) noexcept nogil:
+                            Py_ssize_t ldd) noexcept nogil:
     cdef const real* of_features = <const real*>p.feature_weight + o if p.feature_weight != NULL else <const real*>NULL
     cdef const real* of_samples = weights_of[real](p, s0, NULL)
     if real is float:
-        loss_weighted_f32(p.loss, o1 - o, s1 - s0, y, ldy, target, ldt, scale, dy, w, p.sample_loss + s0, of_features,
+        loss_weighted_f32(p.loss, o1 - o, s1 - s0, y, ldy, target, ldt, scale, dy, ldd, p.sample_loss + s0, of_features,
                           of_samples, p.missing)
     else:
-        loss_weighted_f64(p.loss, o1 - o, s1 - s0, y, ldy, target, ldt, scale, dy, w, p.sample_loss + s0, of_features,
+        loss_weighted_f64(p.loss, o1 - o, s1 - s0, y, ldy, target, ldt, scale, dy, ldd, p.sample_loss + s0, of_features,
                           of_samples, p.missing)
 
 
@@ -200,7 +215,7 @@ cdef void pass_up(const Training* p, const Step* step, const Block* block, Py_ss
         if l == 0 and p.sparse:
             sparse_forward[real](p, step, block, start, NULL)
         else:
-            forward[real](layer, 0, layer.n_out, w, NULL)
+            forward[real](layer, 0, layer.n_out, w, layer.activation, NULL)
         if not is_plain(p, l):
             stage[real](p, step, block, l, start - step.start + s0, s1 - s0, p.sample_penalty + s0, NULL)
         turn(layer.width, w, <real*>layer.y.data, layer.y.stride, at[real](&layer.y_rows, s0, 0, NULL),

@@ -325,6 +325,18 @@ static void N(loss_weighted)(int loss, ptrdiff_t features, ptrdiff_t n, const RE
     N(loss_columns_of)(loss, features, n, out, ld, target, ld_target, scale, grad, ld_grad, sample_loss, &weights);
 }
 
+/* Whether BCE of sigmoid(z) is, but for rounding, BCE_WITH_LOGITS of z: for all of these, whole vectors, neither y nor 1 - y is so
+ * small that it meets PyTorch's bounds, or is lost in rounding. */
+static int N(is_uncertain)(ptrdiff_t rows, ptrdiff_t n, const REAL *z, ptrdiff_t ld)
+{
+    const REAL low = -27, high = REAL_BYTES == 4 ? 16 : 27; /* e^-27 is 1.9e-12 */
+    const ivec radius = (ivec)SPLAT((high - low) / 2);
+    ivec beyond = {0}; /* compared as integers, whose order is that of the numbers; NaN is above all */
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t i = 0; i < n; i += LANES) beyond |= radius - (ivec)N(absolute)(N(load)(z + r * ld + i) - (low + high) / 2);
+    return N(all_zero)((vec)(beyond >> (8 * REAL_BYTES - 1)));
+}
+
 /* The same of one vector of outputs: its terms, and the slopes. */
 INLINE vec N(loss_of)(int loss, vec y, vec t, vec *slopes)
 {

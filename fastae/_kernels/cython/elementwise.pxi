@@ -20,6 +20,8 @@ cdef extern from "network.h" nogil:
 
 cdef extern from "engine.h" nogil:
     enum: HALF_SQUARED
+    enum: BCE
+    enum: BCE_WITH_LOGITS
     enum: MULTINOMIAL
     enum: COSINE
     enum: RULE_SGD
@@ -46,6 +48,8 @@ cdef extern from "engine.h" nogil:
                           Py_ssize_t ldt, float scale, float* dy, Py_ssize_t ldd, double* sample_loss)
     void loss_columns_f64(int loss, Py_ssize_t features, Py_ssize_t n, const double* y, Py_ssize_t ldy, const double* target,
                           Py_ssize_t ldt, double scale, double* dy, Py_ssize_t ldd, double* sample_loss)
+    bint is_uncertain_f32(Py_ssize_t rows, Py_ssize_t n, const float* z, Py_ssize_t ld)
+    bint is_uncertain_f64(Py_ssize_t rows, Py_ssize_t n, const double* z, Py_ssize_t ld)
     void add_rows_f32(Py_ssize_t rows, Py_ssize_t n, const float* w, Py_ssize_t ld, float* out)
     void add_rows_f64(Py_ssize_t rows, Py_ssize_t n, const double* w, Py_ssize_t ld, double* out)
     void dots_f32(Py_ssize_t samples, Py_ssize_t n_out, Py_ssize_t n, const float* w, Py_ssize_t ldw, const float* x,
@@ -163,6 +167,14 @@ cdef inline void loss_columns(int loss, Py_ssize_t features, Py_ssize_t n, const
         loss_columns_f32(loss, features, n, y, ldy, target, ldt, scale, dy, ldd, sample_loss)
     else:
         loss_columns_f64(loss, features, n, y, ldy, target, ldt, scale, dy, ldd, sample_loss)
+
+
+cdef inline bint is_uncertain(Py_ssize_t rows, Py_ssize_t n, const real* z, Py_ssize_t ld) noexcept nogil:
+    """Whether the cross-entropy of sigmoid(z) may be taken from z."""
+    if real is float:
+        return is_uncertain_f32(rows, n, z, ld)
+    else:
+        return is_uncertain_f64(rows, n, z, ld)
 
 
 cdef inline void add_rows(Py_ssize_t rows, Py_ssize_t n, const real* w, Py_ssize_t ld, real* out) noexcept nogil:

@@ -106,7 +106,7 @@ cdef bint infer_many(const Passage* p, Team* team, int member, real* workspace) 
             layer = p.layers[l]
             layer.x = blocks[l % 2]
             layer.y = layer.kept = layer.value = blocks[(l + 1) % 2]
-            forward[real](&layer, 0, layer.n_out, end, NULL)
+            forward[real](&layer, 0, layer.n_out, end, layer.activation, NULL)
         store_block(p, s, n, &blocks[p.n_layers % 2], square)
         s += n
     return finite

@@ -181,7 +181,8 @@ cdef void sum_tile(int mr, int nv, Py_ssize_t K, const real* a, Py_ssize_t rs, P
         k += KC
 
 
-cdef void forward(const Layer* layer, Py_ssize_t o0, Py_ssize_t o1, Py_ssize_t samples, real* _) noexcept nogil:
+cdef void forward(const Layer* layer, Py_ssize_t o0, Py_ssize_t o1, Py_ssize_t samples, int activation,
+                  real* _) noexcept nogil:
     """value := f(W x + b) for some outputs of a block of samples. A tile of weights meets all of them while it is in L1, and
     meanwhile the next one's rows are asked for: prefetchers have to find each row's beginning anew."""
     cdef Py_ssize_t o = o0, s, w, line = 64 // sizeof(real), lines, asked
@@ -202,7 +203,7 @@ cdef void forward(const Layer* layer, Py_ssize_t o0, Py_ssize_t o1, Py_ssize_t s
                      at[real](&layer.kept, o, s, NULL), layer.kept.stride, ahead, line)
             s += w
             asked += share
-        activate_rows(layer.activation, mr, samples, at[real](&layer.kept, o, 0, NULL), layer.kept.stride,
+        activate_rows(activation, mr, samples, at[real](&layer.kept, o, 0, NULL), layer.kept.stride,
                       at[real](&layer.value, o, 0, NULL), layer.value.stride)
         o += mr
 
