@@ -76,16 +76,15 @@ cdef void forward_and_loss(const Training* p, const Block* block, Py_ssize_t s0,
     """The last layer, its loss and the loss's gradient by the activation's argument, some features at a time."""
     cdef const Layer* top = &block.layers[p.n_layers - 1]
     cdef Matrix target = block.target if p.has_goal else block.layers[0].x
-    cdef Py_ssize_t o = 0, o1, w = padded[real](s1 - s0, NULL), ldy
+    cdef Py_ssize_t o = 0, o0, o1, w = padded[real](s1 - s0, NULL), ldy
     cdef real space[LOSS_FEATURES * BLOCK_SAMPLES + 16]
     cdef real* room = <real*>align(space)
     cdef real* y
     cdef real* dy
     cdef real* dz
     cdef real* goal
-    cdef int loss, activation
     cdef bint weighs = p.sample_weight != NULL or p.feature_weight != NULL or p.missing
-    cdef bint from_z = p.loss == BCE and top.activation == SIGMOID and not weighs   # if it can be
+    cdef bint from_z = p.loss == BCE and top.activation == SIGMOID and not weighs
     memset(p.sample_loss + s0, 0, (s1 - s0) * sizeof(double))
     if is_whole(p.loss):
         forward[real](top, 0, top.n_out, w, top.activation, NULL)
@@ -93,24 +92,24 @@ cdef void forward_and_loss(const Training* p, const Block* block, Py_ssize_t s0,
         return
     while o < top.n_out:
         o1 = min(o + LOSS_FEATURES, top.n_out)
-        loss, activation = p.loss, top.activation
-        forward[real](top, o, o1, w, IDENTITY if from_z else activation, NULL)
+        forward[real](top, o, o1, w, IDENTITY if from_z else top.activation, NULL)
         y, dz, goal = at[real](&top.y, o, 0, NULL), at[real](&top.dz, o, s0, NULL), at[real](&target, o, 0, NULL)
-        if from_z and is_uncertain(o1 - o, w, y, top.y.stride):
-            loss, activation = BCE_WITH_LOGITS, IDENTITY
-        elif from_z:
-            activate_rows(activation, o1 - o, w, y, top.y.stride, y, top.y.stride)
         dy, ldy = room, w
-        if activation == IDENTITY:
+        if top.activation == IDENTITY:
             dy, ldy = dz, top.dz.stride
+        o, o0 = o1, o
+        if from_z:
+            if sigmoid_bce(o1 - o0, s1 - s0, y, top.y.stride, goal, target.stride, scale, dz, top.dz.stride,
+                           p.sample_loss + s0):
+                continue
+            activate_rows(SIGMOID, o1 - o0, w, y, top.y.stride, y, top.y.stride)
         if weighs:
-            loss_with_weights(p, o, o1, s0, s1, y, top.y.stride, goal, target.stride, scale, dy, ldy)
+            loss_with_weights(p, o0, o1, s0, s1, y, top.y.stride, goal, target.stride, scale, dy, ldy)
         else:
-            loss_columns(loss, o1 - o, s1 - s0, y, top.y.stride, goal, target.stride, scale, dy, ldy, p.sample_loss + s0)
-        if activation != IDENTITY:
-            differentiate_rows(activation, o1 - o, w, at[real](&top.kept, o, 0, NULL), top.kept.stride, dy, ldy, dz,
+            loss_columns(p.loss, o1 - o0, s1 - s0, y, top.y.stride, goal, target.stride, scale, dy, ldy, p.sample_loss + s0)
+        if dy != dz:
+            differentiate_rows(top.activation, o1 - o0, w, at[real](&top.kept, o0, 0, NULL), top.kept.stride, dy, ldy, dz,
                                top.dz.stride)
-        o = o1
 
 
 cdef void loss_with_weights(const Training* p, Py_ssize_t o, Py_ssize_t o1, Py_ssize_t s0, Py_ssize_t s1, const real* y,

@@ -238,6 +238,33 @@ INLINE vec N(weight_of)(const N(Weights) *w, ptrdiff_t f, ptrdiff_t i, vec *t)
     return weight;
 }
 
+/* The same of BCE_WITH_LOGITS, with one logarithm for eight, which is that of the product of 1 + e, 1 to 2 each. bounded: the slope is that
+ * of BCE of sigmoid(z), where PyTorch divides by y (1 - y), or by 1e-12 where that is more, and then multiplies by y (1 - y). */
+INLINE void N(cross_entropy)(int bounded, ptrdiff_t features, ptrdiff_t n, const REAL *out, ptrdiff_t ld, const REAL *target,
+                             ptrdiff_t ld_target, REAL scale, REAL *grad, ptrdiff_t ld_grad, double *sample_loss)
+{
+    const vec zero = {0}, one = SPLAT(1);
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const ivec inside = N(lanes_below)(n - i);
+        for (ptrdiff_t f = 0; f < features;) {
+            vec product = one, rest = zero;
+            for (ptrdiff_t last = f + 8 < features ? f + 8 : features; f < last; f++) {
+                const vec z = N(load)(out + f * ld + i), t = N(load)(target + f * ld_target + i);
+                const vec e = N(exp_negative)(-N(absolute)(z)), u = 1 + e, y = N(where_negative)(z, e, one) / u;
+                vec slope = (y - t) * scale;
+                if (bounded) {
+                    const vec share = y * (1 - y) * (REAL)1e12;
+                    slope *= WHERE(share < 1, share, one);
+                }
+                N(store)(grad + f * ld_grad + i, (vec)((ivec)slope & inside));
+                rest += N(where_negative)(z, zero, z) - z * t + N(lost)(e, u);
+                product *= u;
+            }
+            *(N(sums_u) *)(sample_loss + i) += __builtin_convertvector(rest + N(log)(product), N(sums));
+        }
+    }
+}
+
 INLINE void N(loss_columns_of)(int loss, ptrdiff_t features, ptrdiff_t n, const REAL *out, ptrdiff_t ld, const REAL *target,
                                ptrdiff_t ld_target, REAL scale, REAL *grad, ptrdiff_t ld_grad, double *sample_loss,
                                const N(Weights) *weights)
@@ -269,21 +296,8 @@ INLINE void N(loss_columns_of)(int loss, ptrdiff_t features, ptrdiff_t n, const 
             }
         return;
     }
-    if (loss == BCE_WITH_LOGITS && !weights) { /* one logarithm for eight, which is that of the product of 1 + e, 1 to 2 each */
-        for (ptrdiff_t i = 0; i < n; i += LANES) {
-            const ivec inside = N(lanes_below)(n - i);
-            for (ptrdiff_t f = 0; f < features;) {
-                vec product = one, rest = zero;
-                for (ptrdiff_t last = f + 8 < features ? f + 8 : features; f < last; f++) {
-                    const vec y = N(load)(out + f * ld + i), t = N(load)(target + f * ld_target + i);
-                    const vec e = N(exp_negative)(-N(absolute)(y)), u = 1 + e;
-                    N(store)(grad + f * ld_grad + i, (vec)((ivec)((N(where_negative)(y, e, one) / u - t) * scale) & inside));
-                    rest += N(where_negative)(y, zero, y) - y * t + N(lost)(e, u);
-                    product *= u;
-                }
-                *(N(sums_u) *)(sample_loss + i) += __builtin_convertvector(rest + N(log)(product), N(sums));
-            }
-        }
+    if (loss == BCE_WITH_LOGITS && !weights) {
+        N(cross_entropy)(0, features, n, out, ld, target, ld_target, scale, grad, ld_grad, sample_loss);
         return;
     }
 #define SUM(term, slope)                                                                         \
@@ -325,16 +339,19 @@ static void N(loss_weighted)(int loss, ptrdiff_t features, ptrdiff_t n, const RE
     N(loss_columns_of)(loss, features, n, out, ld, target, ld_target, scale, grad, ld_grad, sample_loss, &weights);
 }
 
-/* Whether BCE of sigmoid(z) is, but for rounding, BCE_WITH_LOGITS of z: for all of these, whole vectors, neither y nor 1 - y is so
- * small that it meets PyTorch's bounds, or is lost in rounding. */
-static int N(is_uncertain)(ptrdiff_t rows, ptrdiff_t n, const REAL *z, ptrdiff_t ld)
+/* BCE of sigmoid(z) from z, to dz; or nothing, and 0, where some y or 1 - y would be lost in rounding, and its logarithm meet PyTorch's
+ * bound, or z is NaN. n samples are padded to whole vectors. */
+static int N(sigmoid_bce)(ptrdiff_t features, ptrdiff_t n, const REAL *z, ptrdiff_t ld, const REAL *target, ptrdiff_t ld_target,
+                          REAL scale, REAL *dz, ptrdiff_t ld_dz, double *sample_loss)
 {
-    const REAL low = -27, high = REAL_BYTES == 4 ? 16 : 27; /* e^-27 is 1.9e-12 */
+    const REAL low = REAL_BYTES == 4 ? -87 : -100, high = REAL_BYTES == 4 ? 16 : 27;
     const ivec radius = (ivec)SPLAT((high - low) / 2);
     ivec beyond = {0}; /* compared as integers, whose order is that of the numbers; NaN is above all */
-    for (ptrdiff_t r = 0; r < rows; r++)
-        for (ptrdiff_t i = 0; i < n; i += LANES) beyond |= radius - (ivec)N(absolute)(N(load)(z + r * ld + i) - (low + high) / 2);
-    return N(all_zero)((vec)(beyond >> (8 * REAL_BYTES - 1)));
+    for (ptrdiff_t f = 0; f < features; f++)
+        for (ptrdiff_t i = 0; i < n; i += LANES) beyond |= radius - (ivec)N(absolute)(N(load)(z + f * ld + i) - (low + high) / 2);
+    if (!N(all_zero)((vec)(beyond >> (8 * REAL_BYTES - 1)))) return 0;
+    N(cross_entropy)(1, features, n, z, ld, target, ld_target, scale, dz, ld_dz, sample_loss);
+    return 1;
 }
 
 /* The same of one vector of outputs: its terms, and the slopes. */

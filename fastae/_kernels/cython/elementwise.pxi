@@ -21,7 +21,6 @@ cdef extern from "network.h" nogil:
 cdef extern from "engine.h" nogil:
     enum: HALF_SQUARED
     enum: BCE
-    enum: BCE_WITH_LOGITS
     enum: MULTINOMIAL
     enum: COSINE
     enum: RULE_SGD
@@ -48,8 +47,10 @@ cdef extern from "engine.h" nogil:
                           Py_ssize_t ldt, float scale, float* dy, Py_ssize_t ldd, double* sample_loss)
     void loss_columns_f64(int loss, Py_ssize_t features, Py_ssize_t n, const double* y, Py_ssize_t ldy, const double* target,
                           Py_ssize_t ldt, double scale, double* dy, Py_ssize_t ldd, double* sample_loss)
-    bint is_uncertain_f32(Py_ssize_t rows, Py_ssize_t n, const float* z, Py_ssize_t ld)
-    bint is_uncertain_f64(Py_ssize_t rows, Py_ssize_t n, const double* z, Py_ssize_t ld)
+    bint sigmoid_bce_f32(Py_ssize_t features, Py_ssize_t n, const float* z, Py_ssize_t ldz, const float* target,
+                         Py_ssize_t ldt, float scale, float* dz, Py_ssize_t ldd, double* sample_loss)
+    bint sigmoid_bce_f64(Py_ssize_t features, Py_ssize_t n, const double* z, Py_ssize_t ldz, const double* target,
+                         Py_ssize_t ldt, double scale, double* dz, Py_ssize_t ldd, double* sample_loss)
     void add_rows_f32(Py_ssize_t rows, Py_ssize_t n, const float* w, Py_ssize_t ld, float* out)
     void add_rows_f64(Py_ssize_t rows, Py_ssize_t n, const double* w, Py_ssize_t ld, double* out)
     void dots_f32(Py_ssize_t samples, Py_ssize_t n_out, Py_ssize_t n, const float* w, Py_ssize_t ldw, const float* x,
@@ -169,12 +170,13 @@ cdef inline void loss_columns(int loss, Py_ssize_t features, Py_ssize_t n, const
         loss_columns_f64(loss, features, n, y, ldy, target, ldt, scale, dy, ldd, sample_loss)
 
 
-cdef inline bint is_uncertain(Py_ssize_t rows, Py_ssize_t n, const real* z, Py_ssize_t ld) noexcept nogil:
-    """Whether the cross-entropy of sigmoid(z) may be taken from z."""
+cdef inline bint sigmoid_bce(Py_ssize_t features, Py_ssize_t n, const real* z, Py_ssize_t ldz, const real* target,
+                             Py_ssize_t ldt, real scale, real* dz, Py_ssize_t ldd, double* sample_loss) noexcept nogil:
+    """loss_columns of the cross-entropy of sigmoid(z), and its gradient by z; or nothing, and False, where z is too large."""
     if real is float:
-        return is_uncertain_f32(rows, n, z, ld)
+        return sigmoid_bce_f32(features, n, z, ldz, target, ldt, scale, dz, ldd, sample_loss)
     else:
-        return is_uncertain_f64(rows, n, z, ld)
+        return sigmoid_bce_f64(features, n, z, ldz, target, ldt, scale, dz, ldd, sample_loss)
 
 
 cdef inline void add_rows(Py_ssize_t rows, Py_ssize_t n, const real* w, Py_ssize_t ld, real* out) noexcept nogil:
