@@ -183,8 +183,10 @@ cdef void sum_tile(int mr, int nv, Py_ssize_t K, const real* a, Py_ssize_t rs, P
 
 cdef void forward(const Layer* layer, Py_ssize_t o0, Py_ssize_t o1, Py_ssize_t samples, int activation,
                   real* _) noexcept nogil:
-    """value := f(W x + b) for some outputs of a block of samples. A tile of weights meets all of them while it is in L1, and
-    meanwhile the next one's rows are asked for: prefetchers have to find each row's beginning anew."""
+    """value := f(W x + b) for some outputs of a block of samples, f the layer's activation, or identity.
+
+    A tile of weights meets all of them while it is in L1, and meanwhile the next one's rows are asked for: prefetchers have to
+    find each row's beginning anew."""
     cdef Py_ssize_t o = o0, s, w, line = 64 // sizeof(real), lines, asked
     cdef Py_ssize_t share = ceil_div(MR * layer.down // line, ceil_div(samples, NV * vector_lanes[real](NULL)))
     cdef const real* ahead
