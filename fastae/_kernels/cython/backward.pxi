@@ -463,7 +463,7 @@ cdef bint learn_weights(const Training* p, const Step* step, const Rectangle* q,
     cdef real* of_twin = dw + LEARN_TILES * TILE_ELEMENTS
     cdef bint finite = True, contracts = q.layer == 0 and p.contractive != 0
     cdef real lr = <real>step.rule.lr
-    cdef bint descends = (is_plain_sgd(&step.rule) and step.rule.bound == HUGE_VAL and samples <= KC
+    cdef bint descends = (is_plain_sgd(&step.rule) and samples <= KC
                           and not (p.unfused or p.tied or contracts) and p.gradients == NULL)
     cdef int mr, nv
     while i < q.i1:

@@ -433,7 +433,7 @@ cdef class Plan:
         """Places of all buffers in the arena; the number of weights and biases."""
         cdef Training* t = &self.t
         cdef Arena arena = self.arena
-        cdef Py_ssize_t size = 8 if t.is_double else 4, at = 0, rows = t.batch_size, few = min(rows, MANY), l, i
+        cdef Py_ssize_t size = 8 if t.is_double else 4, at = 0, rows = t.batch_size, few = min(rows, MANY), l
         cdef list rectangles = rectangles_of(layers)
         cdef Matrix nothing = Matrix(NULL, 0)
         cdef Layer layer
