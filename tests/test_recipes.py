@@ -323,6 +323,84 @@ def test_sparse_rows(kernels, batch, source, rng):
                 np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
+@each_case
+def test_two_members_divide_the_features(compiled, case, rng):
+    """From 513 to 1024 inputs and outputs, batches of 16 to 192: what the reference computes, in the same bytes on one thread,
+    on two, who may divide features, and on three, who divide samples; also where the last batch is of few samples."""
+    problem = problem_of(case, 3 * 40 + 9, rng, (600, 41, 20))
+    start, order = weights_for(problem, rng), rng.permutation(3 * 40 + 9)
+    for optimizer in (RATES["adam"], (0, 0.001, 0.9, True, 0.01, 0.0, 0.0)):
+        alone, *teams = (train(compiled, problem, start, "float64", 40, n, optimizer, order) for n in (1, 2, 3))
+        expected = train(reference, problem, start, "float64", 40, 1, optimizer, order)
+        for got, two, three, correct in zip(alone, *teams, expected, strict=True):
+            assert got.tobytes() == two.tobytes() == three.tobytes()
+            np.testing.assert_allclose(got, correct, rtol=0, atol=1e-9 * max(1.0, np.abs(correct).max()))
+
+
+DIVIDED = {  # widths; samples in a batch
+    "near weights": ((784, 32, 784), 64),
+    "weights that are not near": ((1001, 37, 1001), 33),  # but a half of them alone would be
+    "least": ((513, 1, 513), 16),
+    "most": ((1024, 5, 1024), 192),
+    "too many samples": ((1024, 5, 1024), 193),
+    "too wide": ((1025, 5, 1025), 64),
+    "two blocks of samples": ((784, 70, 3, 70, 640), 130),
+    "inputs alone": ((784, 30, 100), 48),
+    "outputs alone": ((100, 30, 784), 48),
+}
+
+
+SOURCES = [(net, "x") for net in DIVIDED] + [("near weights", kind) for kind in ("uint8", "strided", "target apart")]
+
+
+@DTYPES
+@pytest.mark.parametrize(("net", "source"), SOURCES)
+def test_halves_of_features(compiled, net, source, dtype, rng):
+    """Plain SGD on one to three threads, last batches of 1, 16 and 17 samples, samples of any kind."""
+    widths, batch = DIVIDED[net]
+    layers, close = layers_of(widths, "sigmoid"), 1e-9 if dtype == "float64" else 2e-5
+    start, rates = weights_of(layers, rng).astype(dtype), (0, 0.5, 0.0, False, 0.0, 0, 0)
+    for rest in (1, 16, 17):
+        rows = 4 * batch + rest
+        x, target = rng.random((rows, widths[0])).astype(dtype), rng.random((rows, widths[-1])).astype(dtype)
+        if source == "uint8":
+            x = rng.integers(0, 256, x.shape).astype("uint8")
+        if source == "strided":
+            x = np.asfortranarray(x)[::-1]
+        if widths[0] == widths[-1] and source != "target apart":
+            target = x
+        results = []
+        for module, n_threads in ((compiled, 1), (compiled, 2), (compiled, 3), (reference, 1)):
+            w = start.astype("float64" if module is reference else dtype)
+            plan = module.Plan(layers, w, None, batch, L("mse"), n_threads)
+            done, total = plan.run(x, target, None, 0, rows, rates)
+            assert done == rows
+            results.append((w, total / rows))
+        (alone, loss), (two, loss_of_two), (three, loss_of_three), (expected, correct) = results
+        assert alone.tobytes() == two.tobytes() == three.tobytes()
+        assert loss == loss_of_two == loss_of_three
+        np.testing.assert_allclose(alone, expected, rtol=0, atol=close)
+        np.testing.assert_allclose(loss, correct, rtol=close)
+
+
+@DTYPES
+@pytest.mark.parametrize("column", [0, 399, 400, 783])
+def test_two_members_stop_before_a_step_that_is_not_finite(compiled, column, dtype, rng):
+    """Whoever of them sees it; and the plan goes on from the steps before."""
+    layers, rates = layers_of((784, 32, 784), "sigmoid"), (0, 0.5, 0.0, False, 0.0, 0, 0)
+    start, x = weights_of(layers, rng).astype(dtype), rng.random((256, 784)).astype(dtype)
+    x[170, column] = np.inf
+    results = []
+    for n_threads, rows in ((2, 256), (2, 128), (1, 256)):
+        w, gradients = start.copy(), np.zeros_like(start)
+        plan = compiled.Plan(layers, w, None, 64, L("mse"), n_threads)
+        done, total = plan.run(x, x, None, 0, rows, rates, gradients)
+        assert done == 128
+        assert plan.run(x, x, None, 192, 256, rates)[0] == 64
+        results.append((w.tobytes(), total, gradients.tobytes()))
+    assert results[0] == results[1] == results[2]
+
+
 def test_fewer_threads_from_run_to_run(compiled, rng):
     """The penalty kl keeps all blocks of a batch at once: of two members each has more than of eight."""
     layers = [(3000, 20, A("sigmoid"), True), (20, 3000, 0, True)]

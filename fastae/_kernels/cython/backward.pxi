@@ -71,12 +71,11 @@ cdef void turn_samples(const Matrix* rows, Py_ssize_t n, Py_ssize_t s0, Py_ssize
     turn(end - s0, n, at[real](rows, s0, 0, NULL), rows.stride, <real*>columns.data, columns.stride)
 
 
-cdef void forward_and_loss(const Training* p, const Block* block, Py_ssize_t s0, Py_ssize_t s1,
-                           real scale) noexcept nogil:
-    """The last layer, its loss and the loss's gradient by the activation's argument, some features at a time."""
-    cdef const Layer* top = &block.layers[p.n_layers - 1]
-    cdef Matrix target = block.target if p.has_goal else block.layers[0].x
-    cdef Py_ssize_t o = 0, o0, o1, w = padded[real](s1 - s0, NULL), ldy
+cdef void forward_and_loss(const Training* p, const Layer* top, const Matrix* target, Py_ssize_t s0, Py_ssize_t s1, real scale,
+                           double* losses) noexcept nogil:
+    """The last layer, its loss and the loss's gradient by the activation's argument, some features at a time. losses: of
+    samples s0 to s1; where the features are halved, those of the second half stand apart."""
+    cdef Py_ssize_t o = 0, o0, o1, w = padded[real](s1 - s0, NULL), ldy, half = halfway(top.n_out)
     cdef real space[LOSS_FEATURES * BLOCK_SAMPLES + 16]
     cdef real* room = <real*>align(space)
     cdef real* y
@@ -85,28 +84,30 @@ cdef void forward_and_loss(const Training* p, const Block* block, Py_ssize_t s0,
     cdef real* goal
     cdef bint weighs = p.sample_weight != NULL or p.feature_weight != NULL or p.missing
     cdef bint from_z = p.loss == BCE and top.activation == SIGMOID and not weighs
-    memset(p.sample_loss + s0, 0, (s1 - s0) * sizeof(double))
+    memset(losses, 0, (s1 - s0) * sizeof(double))
     if is_whole(p.loss):
         forward[real](top, 0, top.n_out, w, top.activation, NULL)
-        loss_of_whole(p, top, &target, s0, s1, scale)
+        loss_of_whole(p, top, target, s0, s1, scale)
         return
     while o < top.n_out:
-        o1 = min(o + LOSS_FEATURES, top.n_out)
+        if o == half:
+            losses += p.losses_apart
+            memset(losses, 0, (s1 - s0) * sizeof(double))
+        o1 = min(o + LOSS_FEATURES, half if o < half else top.n_out)
         forward[real](top, o, o1, w, IDENTITY if from_z else top.activation, NULL)
-        y, dz, goal = at[real](&top.y, o, 0, NULL), at[real](&top.dz, o, s0, NULL), at[real](&target, o, 0, NULL)
+        y, dz, goal = at[real](&top.y, o, 0, NULL), at[real](&top.dz, o, s0, NULL), at[real](target, o, 0, NULL)
         dy, ldy = room, w
         if top.activation == IDENTITY:
             dy, ldy = dz, top.dz.stride
         o, o0 = o1, o
         if from_z:
-            if sigmoid_bce(o1 - o0, s1 - s0, y, top.y.stride, goal, target.stride, scale, dz, top.dz.stride,
-                           p.sample_loss + s0):
+            if sigmoid_bce(o1 - o0, s1 - s0, y, top.y.stride, goal, target.stride, scale, dz, top.dz.stride, losses):
                 continue
             activate_rows(SIGMOID, o1 - o0, w, y, top.y.stride, y, top.y.stride)
         if weighs:
-            loss_with_weights(p, o0, o1, s0, s1, y, top.y.stride, goal, target.stride, scale, dy, ldy)
+            loss_with_weights(p, o0, o1, s0, s1, y, top.y.stride, goal, target.stride, scale, dy, ldy, losses)
         else:
-            loss_columns(p.loss, o1 - o0, s1 - s0, y, top.y.stride, goal, target.stride, scale, dy, ldy, p.sample_loss + s0)
+            loss_columns(p.loss, o1 - o0, s1 - s0, y, top.y.stride, goal, target.stride, scale, dy, ldy, losses)
         if dy != dz:
             differentiate_rows(top.activation, o1 - o0, w, at[real](&top.kept, o0, 0, NULL), top.kept.stride, dy, ldy, dz,
                                top.dz.stride)
@@ -114,15 +115,15 @@ cdef void forward_and_loss(const Training* p, const Block* block, Py_ssize_t s0,
 
 cdef void loss_with_weights(const Training* p, Py_ssize_t o, Py_ssize_t o1, Py_ssize_t s0, Py_ssize_t s1, const real* y,
                             Py_ssize_t ldy, const real* target, Py_ssize_t ldt, real scale, real* dy,
-                            Py_ssize_t ldd) noexcept nogil:
+                            Py_ssize_t ldd, double* losses) noexcept nogil:
     cdef const real* of_features = <const real*>p.feature_weight + o if p.feature_weight != NULL else <const real*>NULL
     cdef const real* of_samples = weights_of[real](p, s0, NULL)
     if real is float:
-        loss_weighted_f32(p.loss, o1 - o, s1 - s0, y, ldy, target, ldt, scale, dy, ldd, p.sample_loss + s0, of_features,
-                          of_samples, p.missing)
+        loss_weighted_f32(p.loss, o1 - o, s1 - s0, y, ldy, target, ldt, scale, dy, ldd, losses, of_features, of_samples,
+                          p.missing)
     else:
-        loss_weighted_f64(p.loss, o1 - o, s1 - s0, y, ldy, target, ldt, scale, dy, ldd, p.sample_loss + s0, of_features,
-                          of_samples, p.missing)
+        loss_weighted_f64(p.loss, o1 - o, s1 - s0, y, ldy, target, ldt, scale, dy, ldd, losses, of_features, of_samples,
+                          p.missing)
 
 
 cdef void loss_of_whole(const Training* p, const Layer* top, const Matrix* target, Py_ssize_t s0, Py_ssize_t s1,
@@ -147,19 +148,31 @@ cdef void loss_of_whole(const Training* p, const Layer* top, const Matrix* targe
                        top.dz.stride)
 
 
+cdef void add_halves(const Matrix* first, const Matrix* second, Py_ssize_t row, Py_ssize_t column, Py_ssize_t rows,
+                     Py_ssize_t n, real* out, Py_ssize_t ldo) noexcept nogil:
+    """out := the sums of two members' halves of products, from some row and column of these on."""
+    cdef Py_ssize_t r, j
+    cdef const real* a = at[real](first, row, column, NULL)
+    cdef const real* b = at[real](second, row, column, NULL)
+    for r in range(rows):
+        for j in range(n):
+            out[j] = a[j] + b[j]
+        a, b, out = a + first.stride, b + second.stride, out + ldo
+
+
 cdef inline bint is_near(const Layer* layer) noexcept nogil:
     """Whether a tile may read some columns of all rows of the weights: they are few, or another layer's, turned."""
     return layer.across != 1 or layer.n_in * layer.n_out <= NEAR_WEIGHTS
 
 
 cdef void input_gradient(const Layer* layer, const Matrix* dz, const Matrix* dx, Py_ssize_t samples, real* _) noexcept nogil:
-    """dx := dz W, both a sample a row. Rows of weights serve as the tile's B, KC outputs at a time: a panel of their inputs
-    meets all samples while it is near, and meanwhile the next panel is asked for: that is an order no prefetcher follows."""
-    cdef Py_ssize_t o = 0, k, i, s, w, t, stride = 0
+    """dx := dz W, both a sample a row. Rows of weights serve as the tile's B, at most KC outputs at a time: a panel of their
+    inputs meets all samples while it is near, and meanwhile the next panel is asked for: an order no prefetcher follows."""
+    cdef Py_ssize_t o = 0, k, i, s, w, t, stride = 0, size = min(halfway(layer.n_out), KC)
     cdef const real* ahead
     cdef int mr, nv
     while o < layer.n_out:
-        k, i = min(KC, layer.n_out - o), 0
+        k, i = min(size, layer.n_out - o), 0
         while i < layer.n_in:
             w = panel[real](i, layer.n_in, NULL)
             nv, s, t = <int>(w // vector_lanes[real](NULL)), 0, 0
@@ -196,8 +209,7 @@ cdef void input_gradient_near(const Layer* layer, const Matrix* dz, const Matrix
 cdef void pass_up(const Training* p, const Step* step, const Block* block, Py_ssize_t start, real scale) noexcept nogil:
     """Phase 1 of some of many samples, from the input to the loss."""
     cdef const Layer* layer = block.layers
-    cdef Py_ssize_t s0 = block.s0, s1 = block.s1, w = padded[real](s1 - s0, NULL)
-    cdef int l
+    cdef Py_ssize_t s0 = block.s0, s1 = block.s1
     if p.sparse:
         gather_beside[real](p, start, s0, s1, NULL)
     else:
@@ -207,31 +219,46 @@ cdef void pass_up(const Training* p, const Step* step, const Block* block, Py_ss
         put_target[real](p, block, start, True, NULL)
     elif p.has_goal:
         turn_samples[real](&p.target_rows, p.layers[p.n_layers - 1].n_out, s0, s1, &block.target, NULL)
+    pass_hidden_up[real](p, step, block, start, NULL, NULL)
+    forward_and_loss(p, &block.layers[p.n_layers - 1], &block.target if p.has_goal else &block.layers[0].x, s0, s1, scale,
+                     p.sample_loss + s0)
+    if p.sparse_target:
+        put_target[real](p, block, start, False, NULL)
+
+
+cdef void pass_hidden_up(const Training* p, const Step* step, const Block* block, Py_ssize_t start, const Share* shares,
+                         real* _) noexcept nogil:
+    """All layers but the last. shares: where halves of the first one's products are, or NULL."""
+    cdef const Layer* layer
+    cdef Py_ssize_t s0 = block.s0, s1 = block.s1, w = padded[real](s1 - s0, NULL)
+    cdef int l
     if p.penalised:
         memset(p.sample_penalty + s0, 0, (s1 - s0) * sizeof(double))
     for l in range(p.n_layers - 1):
         layer = &block.layers[l]
         if l == 0 and p.sparse:
             sparse_forward[real](p, step, block, start, NULL)
+        elif l == 0 and shares != NULL:
+            add_halves(&shares[0].z, &shares[1].z, 0, s0, layer.n_out, w, <real*>layer.kept.data, layer.kept.stride)
+            activate_rows(layer.activation, layer.n_out, w, <real*>layer.kept.data, layer.kept.stride, <real*>layer.value.data,
+                          layer.value.stride)
         else:
             forward[real](layer, 0, layer.n_out, w, layer.activation, NULL)
         if not is_plain(p, l):
             stage[real](p, step, block, l, start - step.start + s0, s1 - s0, p.sample_penalty + s0, NULL)
         turn(layer.width, w, <real*>layer.y.data, layer.y.stride, at[real](&layer.y_rows, s0, 0, NULL),
              layer.y_rows.stride)
-    forward_and_loss(p, block, s0, s1, scale)
-    if p.sparse_target:
-        put_target[real](p, block, start, False, NULL)
 
 
-cdef void pass_down(const Training* p, const Step* step, const Block* block, real* _) noexcept nogil:
-    """The rest of it, from the loss's gradient to that of the first layer's outputs."""
+cdef void pass_down(const Training* p, const Step* step, const Block* block, const Share* shares, real* _) noexcept nogil:
+    """The rest of it, from the loss's gradient to that of the first layer's outputs. shares: where halves of the last layer's
+    dx are, or NULL."""
     cdef const Layer* layer
     cdef const Layer* below
     cdef Py_ssize_t s0 = block.s0, s1 = block.s1, w = padded[real](s1 - s0, NULL), s
     cdef const real* weights = weights_of[real](p, s0, NULL)
     cdef Matrix dz, dx
-    cdef bint in_rows = False                   # whether block.rows has dz already
+    cdef bint in_rows = False, divided          # whether block.rows has dz already; whether members have halves of dx
     cdef int l
     for l in range(p.n_layers - 1, -1, -1):
         layer = &block.layers[l]
@@ -244,11 +271,21 @@ cdef void pass_down(const Training* p, const Step* step, const Block* block, rea
             break
         below = &block.layers[l - 1]
         dz, dx = block.rows[l % 2], block.rows[(l - 1) % 2]
-        if not is_near(layer):
-            if not in_rows:
-                turn(layer.n_out, w, at[real](&layer.dz, 0, s0, NULL), layer.dz.stride, <real*>dz.data,
-                     dz.stride)
-            input_gradient[real](layer, &dz, &dx, s1 - s0, NULL)
+        divided = l == p.n_layers - 1 and shares != NULL
+        if is_near(layer):
+            if divided:
+                add_halves(&shares[0].dx, &shares[1].dx, 0, s0, layer.n_in, w, at[real](&below.dz, 0, s0, NULL),
+                           below.dz.stride)
+            else:
+                input_gradient_near[real](layer, &layer.dz, &below.dz, s0, w, NULL)
+            in_rows = False
+        else:
+            if divided:
+                add_halves(&shares[0].dx, &shares[1].dx, s0, 0, s1 - s0, layer.n_in, <real*>dx.data, dx.stride)
+            else:
+                if not in_rows:
+                    turn(layer.n_out, w, at[real](&layer.dz, 0, s0, NULL), layer.dz.stride, <real*>dz.data, dz.stride)
+                input_gradient[real](layer, &dz, &dx, s1 - s0, NULL)
             in_rows = is_plain(p, l - 1) and not below.keeps_input
             if in_rows:
                 differentiate_rows(below.activation, s1 - s0, padded[real](below.n_out, NULL),
@@ -256,9 +293,6 @@ cdef void pass_down(const Training* p, const Step* step, const Block* block, rea
                                    <real*>dx.data, dx.stride)
             turn(w, layer.n_in, <real*>dx.data, dx.stride, at[real](&below.dz, 0, s0, NULL),
                  below.dz.stride)
-        else:
-            input_gradient_near[real](layer, &layer.dz, &below.dz, s0, w, NULL)
-            in_rows = False
         if in_rows:
             continue
         if is_plain(p, l - 1):
@@ -369,6 +403,11 @@ cdef inline bint learn_tiny(const Training* p, const Step* step, Py_ssize_t samp
         return tiny_learn_f64(p.layers, p.n_layers, &step.rule, samples, <double*>p.gradients)
 
 
+cdef inline const Layer* layer_of(const Training* p, const Rectangle* q, bint divided) noexcept nogil:
+    """Where a rectangle's weights are."""
+    return &p.shares[q.i0 >= p.shares[1].input].first if divided and q.layer == 0 else &p.layers[q.layer]
+
+
 cdef void exchange(const Layer* layer, const Rectangle* q, char* flat, const Matrix* rows, void* bias, bint turned, bint pack,
                    real* _) noexcept nogil:
     """A rectangle from a flat array (weights, velocity, square) to its rows, their padding zero,
@@ -404,7 +443,7 @@ cdef void exchange_all(const Training* p, Py_ssize_t q0, Py_ssize_t q1, bint pac
     cdef bint turned
     for n in range(q0, q1):
         q = &p.rectangles[n]
-        layer = &p.layers[q.layer]
+        layer = layer_of(p, q, is_divided(p, team.size))
         turned = p.sparse and q.layer == 0
         exchange[real](layer, q, p.weights, &layer.weight, layer.bias, turned, pack, NULL)
         if p.velocity != NULL:
@@ -452,7 +491,8 @@ cdef bint take(const Training* p, const Step* step, bint first, Py_ssize_t mr, P
 cdef bint learn_weights(const Training* p, const Step* step, const Rectangle* q, Py_ssize_t samples, bint few, bint first,
                         real* dw) noexcept nogil:
     """Gradient dz x^T over the whole batch and update of a rectangle of weights; whether all are finite after it."""
-    cdef const Layer* layer = &p.layers[q.layer]
+    cdef const Layer* layer = layer_of(p, q, step.divided)
+    cdef const Matrix* x = &p.layers[q.layer].x_rows if few else &layer.x_rows
     cdef const Layer* twin = &p.layers[p.n_layers - 1 - q.layer]
     cdef Py_ssize_t o, i = q.i0, w, r, n, t, rows, asked, share = ceil_div(samples, ceil_div(q.o1 - q.o0, MR))
     cdef Py_ssize_t rs = 1 if few else layer.dz.stride, cs = layer.dz_rows.stride if few else 1
@@ -486,14 +526,13 @@ cdef bint learn_weights(const Training* p, const Step* step, const Rectangle* q,
                 mr = <int>min(MR, rows - t)
                 if i + w < q.i1:        # a part of the next panel of x
                     for r in range(asked, min(asked + share, samples)):
-                        fetch(<const char*>at[real](&layer.x_rows, r, i + w, NULL), w * sizeof(real), False)
+                        fetch(<const char*>at[real](x, r, i + w, NULL), w * sizeof(real), False)
                 if descends:
-                    finite &= tile(mr, nv, samples, dz + (o + t) * rs, rs, cs, at[real](&layer.x_rows, 0, i, NULL),
-                                   layer.x_rows.stride, <const real*>NULL, weight + t * layer.weight.stride,
-                                   layer.weight.stride, &lr)
+                    finite &= tile(mr, nv, samples, dz + (o + t) * rs, rs, cs, at[real](x, 0, i, NULL), x.stride,
+                                   <const real*>NULL, weight + t * layer.weight.stride, layer.weight.stride, &lr)
                 else:
-                    sum_tile(mr, nv, samples, dz + (o + t) * rs, rs, cs, at[real](&layer.x_rows, 0, i, NULL),
-                             layer.x_rows.stride, <const real*>NULL, dw + t * w, w)
+                    sum_tile(mr, nv, samples, dz + (o + t) * rs, rs, cs, at[real](x, 0, i, NULL), x.stride,
+                             <const real*>NULL, dw + t * w, w)
                 if p.tied:              # the other layer's gradient, turned
                     sum_tile(mr, nv, samples, at[real](&twin.x_rows, 0, o + t, NULL), 1, twin.x_rows.stride,
                              at[real](&twin.dz_rows, 0, i, NULL), twin.dz_rows.stride, <const real*>NULL, of_twin, w)
@@ -526,7 +565,7 @@ cdef void contract_weights(const Training* p, const Step* step, Py_ssize_t sampl
 cdef bint learn_biases(const Training* p, const Step* step, const Rectangle* q, Py_ssize_t samples, bint few, bint first,
                        real* db) noexcept nogil:
     """The same of the biases of a rectangle's outputs: the gradient is the sum of dz over the batch."""
-    cdef const Layer* layer = &p.layers[q.layer]
+    cdef const Layer* layer = layer_of(p, q, step.divided)
     cdef Py_ssize_t n = q.o1 - q.o0
     if few:
         sum_rows(samples, padded[real](n, NULL), at[real](&layer.dz_rows, 0, q.o0, NULL), layer.dz_rows.stride, db)
@@ -545,7 +584,7 @@ cdef bint learn(const Training* p, const Step* step, Py_ssize_t samples, bint fe
     cdef bint finite = True
     for n in range(q0, q1):
         q = &p.rectangles[n]
-        layer = &p.layers[q.layer]
+        layer = layer_of(p, q, step.divided)
         if p.sparse and q.layer == 0:
             pass                        # sparse_learn
         elif layer.across == 1:
@@ -560,19 +599,21 @@ cdef bint learn(const Training* p, const Step* step, Py_ssize_t samples, bint fe
 
 # ---- a gradient that is whole before it is used ----
 
-cdef void measure(const Training* p, Py_ssize_t q0, Py_ssize_t q1, real* _) noexcept nogil:
+cdef void measure(const Training* p, const Step* step, Py_ssize_t q0, Py_ssize_t q1, real* _) noexcept nogil:
     """The sums of squares of some rectangles of gradient."""
     cdef Py_ssize_t n, o
+    cdef double* norm
     cdef const Rectangle* q
     cdef const Layer* layer
     for n in range(q0, q1):
         q = &p.rectangles[n]
-        layer = &p.layers[q.layer]
-        p.norms[n] = 0
+        layer = layer_of(p, q, step.divided)
+        norm = &p.norms[q.place]
+        norm[0] = 0
         for o in range(q.o0, q.o1 if layer.across == 1 else q.o0):
-            p.norms[n] += square_sum(q.i1 - q.i0, at[real](&layer.gradient, o, q.i0, NULL))
+            norm[0] += square_sum(q.i1 - q.i0, at[real](&layer.gradient, o, q.i0, NULL))
         if q.i0 == 0 and layer.bias_at >= 0:
-            p.norms[n] += square_sum(q.o1 - q.o0, <real*>layer.bias_gradient + q.o0)
+            norm[0] += square_sum(q.o1 - q.o0, <real*>layer.bias_gradient + q.o0)
 
 
 cdef double clip_factor(const Training* p) noexcept nogil:
@@ -593,7 +634,7 @@ cdef bint apply(const Training* p, const Step* step, Py_ssize_t q0, Py_ssize_t q
     cdef real* gradient
     for n in range(q0, q1):
         q = &p.rectangles[n]
-        layer = &p.layers[q.layer]
+        layer = layer_of(p, q, step.divided)
         if layer.across == 1:
             gradient, rows, columns = at[real](&layer.gradient, q.o0, q.i0, NULL), q.o1 - q.o0, q.i1 - q.i0
             if clips:

@@ -166,19 +166,25 @@ cdef void turn(Py_ssize_t rows, Py_ssize_t columns, const real* source, Py_ssize
         first = last
 
 
+cdef inline Py_ssize_t halfway(Py_ssize_t n) noexcept nogil:
+    """Where n features are cut in two, whose sums are added in the end, so that two members can divide them; n where they are
+    too few or too many for that."""
+    return ceil_div(n, 2 * LINE) * LINE if KC < n <= 2 * KC else n
+
+
 cdef void sum_tile(int mr, int nv, Py_ssize_t K, const real* a, Py_ssize_t rs, Py_ssize_t cs, const real* b, Py_ssize_t ldb,
                    const real* start, real* out, Py_ssize_t ldo, const real* ahead=NULL, Py_ssize_t stride=0) noexcept nogil:
-    """A tile over all of k: block by block of KC, added up in order; all but the first start from zero.
+    """A tile over all of k: two halves, or block by block of KC, added up in order; all but the first start from zero.
 
     ahead: what is asked for meanwhile, as tile.h says, stride elements apart."""
-    cdef Py_ssize_t k = KC, bytes = stride * sizeof(real)
-    tile(mr, nv, min(K, KC), a, rs, cs, b, ldb, start, out, ldo, NULL, ahead, bytes)
+    cdef Py_ssize_t size = min(halfway(K), KC), k = size, bytes = stride * sizeof(real)
+    tile(mr, nv, size, a, rs, cs, b, ldb, start, out, ldo, NULL, ahead, bytes)
     while k < K:
         if ahead != NULL:
-            ahead += KC // AHEAD * stride
-        tile(mr, nv, min(K - k, KC), a + k * cs, rs, cs, b + k * ldb, ldb, NULL, out, ldo, added[real](True, NULL), ahead,
+            ahead += size // AHEAD * stride
+        tile(mr, nv, min(K - k, size), a + k * cs, rs, cs, b + k * ldb, ldb, NULL, out, ldo, added[real](True, NULL), ahead,
              bytes)
-        k += KC
+        k += size
 
 
 cdef void forward(const Layer* layer, Py_ssize_t o0, Py_ssize_t o1, Py_ssize_t samples, int activation,

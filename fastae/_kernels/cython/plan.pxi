@@ -1,7 +1,8 @@
 # The training plan: one network's buffers, laid out once, and the loop over its steps, run by a team without the GIL.
 #
 # A step has two phases, each ending in a barrier.
-#   1. Samples, as network.pxi says: gather, forward, loss and input gradients.
+#   1. Samples, as network.pxi says: gather, forward, loss and input gradients; or features of the first and the last layer, as
+#      divided.pxi says.
 #   2. Weights, as rectangles of at most BLOCK x BLOCK, divided among the members. A tile's gradient is one product over the
 #      whole batch, and the optimiser is applied to it at once.
 #
@@ -18,12 +19,14 @@ cdef enum:
     AHEAD_ROWS = 16                 # which are asked for before their turn, at least
     L1_WEIGHTS = 4096               # stay in L1 from step to step
     NEAR_WEIGHTS = 32768            # of a layer, stay in L2 from step to step
+    DIVIDED_WEIGHTS = 2097152       # of a network; of more, halves do not stay in a cache either
     LOSS_FEATURES = 24              # whose outputs stay in L1 for the loss; a multiple of every MR, and of the loss's 8
 
 cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, inputs i0 to i1
     int layer
     Py_ssize_t o0, o1, i0, i1
     Py_ssize_t before               # weights in the rectangles before it
+    Py_ssize_t place                # among all, whoever has them
 
 cdef struct Block:                  # a member's own buffers, in which a block of many samples passes through the layers
     Layer* layers                   # as the plan's, with x, y, kept and what a recipe needs, of BLOCK_SAMPLES at most
@@ -34,11 +37,18 @@ cdef struct Block:                  # a member's own buffers, in which a block o
     double* sums
     double* norms                   # of the first layer's rows of weights
 
+cdef struct Share:                  # a member's half of the first layer's inputs and of the last layer's outputs; divided.pxi
+    Layer first, last               # first: its weights and x_rows have memory of their own, for these columns alone
+    Py_ssize_t input, inputs, output, outputs       # where they begin, and how many they are
+    Matrix z, dx                    # what they add to the first layer's z and to the last layer's dx
+    Matrix target, target_rows      # a feature a row, a sample a row
+
 cdef struct Step:                   # one step; each member has its own
     uint64_t number                 # from the first of the training on
     Py_ssize_t start, rows          # order[start : start + rows]
     double factor                   # of penalties
     Rule rule
+    bint divided                    # among two members, by features
 
 cdef struct Entry:                  # an element of a sparse batch
     Py_ssize_t sample
@@ -46,6 +56,9 @@ cdef struct Entry:                  # an element of a sparse batch
 
 cdef struct Training:
     Block* blocks                   # blocks_each for each member
+    bint divides                    # two members divide features among them
+    Share* shares                   # theirs
+    Py_ssize_t second               # the rectangle from which on weights are the second member's
     int blocks_each
     bint is_double, is_target_input
     bint tiny                       # of few samples and of layers no wider than TINY
@@ -63,7 +76,8 @@ cdef struct Training:
     char* gradients                 # flat, receive each step's gradients; or NULL
     Rule rule
     Matrix target_rows
-    double* sample_loss             # (batch_size,)
+    double* sample_loss             # (2, batch_size) of the halves of the outputs
+    Py_ssize_t losses_apart
     double* sample_penalty
     double* norms                   # (n_rectangles,) sums of squares of the gradient
     Py_ssize_t* counts              # of targets, one for each member
@@ -100,6 +114,7 @@ cdef struct Training:
 include "stages.pxi"
 include "sparse.pxi"
 include "backward.pxi"
+include "divided.pxi"
 
 
 cdef bint all_true(const bint* flags, int n) noexcept nogil:
@@ -110,9 +125,15 @@ cdef bint all_true(const bint* flags, int n) noexcept nogil:
     return True
 
 
+cdef inline bint is_divided(const Training* p, int size) noexcept nogil:
+    return p.divides and size == 2
+
+
 cdef Py_ssize_t first_rectangle(const Training* p, int member, int size) noexcept nogil:
     """Where a member's part begins, the parts being nearly equal in weights."""
     cdef Py_ssize_t q = 0
+    if is_divided(p, size) and member == 1:
+        return p.second
     while q < p.n_rectangles and p.rectangles[q].before * size < p.n_weights * member:
         q += 1
     return q if member < size else p.n_rectangles
@@ -200,7 +221,7 @@ cdef double pass_blocks(const Training* p, const Step* step, Py_ssize_t start, P
         pass_up(p, step, &blocks[n], start, scale)
         s += size
         if p.kl == 0:
-            pass_down[real](p, step, &blocks[n], NULL)
+            pass_down[real](p, step, &blocks[n], NULL, NULL)
         else:
             n += 1
     if p.kl != 0:                       # its slopes need the means of the batch
@@ -208,7 +229,7 @@ cdef double pass_blocks(const Training* p, const Step* step, Py_ssize_t start, P
         penalty = mean_slopes[real](p, step, rows, blocks, NULL)
         for b in range(n):
             blocks[b].slopes = blocks[0].slopes
-            pass_down[real](p, step, &blocks[b], NULL)
+            pass_down[real](p, step, &blocks[b], NULL, NULL)
     return penalty
 
 
@@ -251,7 +272,7 @@ cdef Py_ssize_t single_steps(Training* p, Py_ssize_t last, Team* team, real* _) 
     """As ``tiny_steps``, of single samples by plain SGD: where they ended, or -1 less that where not all went well, which is
     only seen in the end."""
     cdef Py_ssize_t start = p.first, now = 1
-    cdef Step step = Step(p.step_before, start, 1, 1, p.rule)
+    cdef Step step = Step(p.step_before, start, 1, 1, p.rule, False)
     cdef double value, divisor = divisor_of[real](p, &step, team, 0, NULL), total = p.total_before
     cdef real scale = <real>(p.rule.lr / divisor)
     cdef Watch watch = Watch(seconds(), seconds(), 1, 1)
@@ -280,6 +301,15 @@ cdef inline Py_ssize_t ended(Training* p, Py_ssize_t start, int member, double t
     return start
 
 
+cdef double batch_loss(const Training* p, Py_ssize_t rows, bint few) noexcept nogil:
+    """The sum of all samples' losses, which have two parts where the outputs are halved."""
+    cdef Py_ssize_t n_out = p.layers[p.n_layers - 1].n_out
+    cdef double total = interleaved_sum(rows, p.sample_loss)
+    if halfway(n_out) < n_out and not few and not is_whole(p.loss):
+        total += interleaved_sum(rows, p.sample_loss + p.losses_apart)
+    return total
+
+
 cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real* _) noexcept nogil:
     """Steps over order[first:last], from the flat weights, which stay as they are. Returns where a step failed, or last."""
     cdef Py_ssize_t q0 = first_rectangle(p, member, team.size), q1 = first_rectangle(p, member + 1, team.size)
@@ -293,6 +323,7 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
     cdef Watch watch = Watch(seconds(), seconds(), 1, 1)
     if p.tiny:
         return tiny_steps[real](p, last, team, NULL)
+    step.divided = is_divided(p, team.size)
     exchange_all[real](p, q0, q1, True, team, member, NULL)
     meet(team)
     while start < last:
@@ -306,11 +337,15 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
             rows = min(p.batch_size, end - batch)
             few = rows < MANY and not p.staged
             if few:
+                if step.divided:
+                    join_halves[real](p, &p.shares[member], NULL)
                 pass_few(p, &step, batch, rows, scale, team, member)
+            elif step.divided:
+                pass_divided(p, &step, batch, rows, scale, team, member)
             else:
                 penalty += pass_blocks(p, &step, batch, rows, scale, team, member) / step.rows
             meet(team)
-            value += interleaved_sum(rows, p.sample_loss) / divisor
+            value += batch_loss(p, rows, few) / divisor
             if p.penalised:
                 penalty += interleaved_sum(rows, p.sample_penalty) / step.rows
             if not isfinite(value + penalty):
@@ -324,7 +359,7 @@ cdef Py_ssize_t steps(Training* p, Py_ssize_t last, Team* team, int member, real
             meet(team)                  # before the next batch writes where this one is read
         if p.unfused:
             if p.clip_norm < HUGE_VAL:
-                measure[real](p, q0, q1, NULL)
+                measure[real](p, &step, q0, q1, NULL)
                 meet(team)
                 step.rule.factor = clip_factor(p)
             finite = apply[real](p, &step, q0, q1, NULL)
@@ -374,7 +409,7 @@ cdef class Plan:
     cdef object arrays                  # keeps them alive
     cdef Arena arena, block_arena
     cdef int members                    # for which block_arena has room
-    cdef bint busy, tiny, in_blocks
+    cdef bint busy, tiny, in_blocks, divisible
     cdef Arena sparse_arena, sparse_work    # for sparse inputs; the first None until there was one
     cdef readonly Py_ssize_t batch_size
     cdef public int n_threads
@@ -427,6 +462,11 @@ cdef class Plan:
             t.feature_weight = contiguous(r.feature_weight, t.is_double, 1, layers[t.n_layers - 1][1], 0)
         self.tiny = t.batch_size < MANY and t.loss < OWN_LOSS and not self.in_blocks and not t.unfused and all(
             n_in <= TINY and n_out <= TINY and activation < OWN_ACTIVATION for n_in, n_out, activation, _ in layers)
+        n_in, n_out = layers[0][0], layers[t.n_layers - 1][1]
+        self.divisible = (
+            t.n_layers > 1 and halfway(n_in) < n_in and halfway(n_out) < n_out and MANY <= t.batch_size <= 2 * BLOCK_SAMPLES
+            and t.n_weights <= DIVIDED_WEIGHTS and not (is_whole(t.loss) or t.noise or t.condition or t.missing or t.tied)
+            and t.contractive == 0 and t.kl == 0 and t.feature_weight == NULL)
         return 0
 
     cdef Py_ssize_t lay_out(self, layers) except -1:
@@ -474,7 +514,8 @@ cdef class Plan:
                 kept[l] = layer
         t.target_rows = self.matrix(arena, rows, n_out)
         t.squares = self.matrix(arena, layers[0][1], rows) if t.contractive != 0 else nothing
-        t.sample_loss = <double*>arena.take((rows + LINE) * sizeof(double))
+        t.losses_apart = rows + LINE
+        t.sample_loss = <double*>arena.take(2 * t.losses_apart * sizeof(double))
         t.sample_penalty = <double*>arena.take((rows + LINE) * sizeof(double))
         t.weight_rows = arena.take((rows + LINE) * sizeof(double))
         t.dropout = <double*>arena.take(t.n_layers * sizeof(double))
@@ -485,8 +526,12 @@ cdef class Plan:
         t.n_rectangles = len(rectangles)
         t.rectangles = <Rectangle*>arena.take(len(rectangles) * sizeof(Rectangle))
         t.norms = <double*>arena.take(len(rectangles) * sizeof(double))
-        for q, (l, o0, o1, i0, i1) in enumerate(rectangles if kept != NULL else []):
-            t.rectangles[q] = Rectangle(l, o0, o1, i0, i1, 0)
+        order = range(len(rectangles))
+        if self.divisible:
+            order, t.second = halves(rectangles, layers)
+        for n, place in enumerate(order if kept != NULL else []):
+            l, o0, o1, i0, i1 = rectangles[place]
+            t.rectangles[n] = Rectangle(l, o0, o1, i0, i1, 0, place)
         if kept != NULL:
             self.share_out()
         return at
@@ -599,6 +644,52 @@ cdef class Plan:
                 self.room(arena, code, blocks, m, 0)
             if t.contractive != 0:
                 self.room(arena, n_first, blocks, m, 1)
+        if self.divisible and members > 1:
+            self.lay_out_shares()
+        return 0
+
+    cdef int lay_out_shares(self) except -1:
+        """Places of what two members share of a batch."""
+        cdef Training* t = &self.t
+        cdef Arena arena = self.block_arena
+        cdef const Layer* first = &t.layers[0]
+        cdef const Layer* last = &t.layers[t.n_layers - 1]
+        cdef Py_ssize_t half_in = halfway(first.n_in), half_out = halfway(last.n_out), rows = t.batch_size, m
+        cdef Py_ssize_t size = 8 if t.is_double else 4
+        cdef Matrix between = self.matrix(arena, last.n_in, rows)
+        cdef void* zeros = self.matrix(arena, 1, first.n_out).data
+        cdef const Layer* top
+        cdef Share share
+        t.shares = <Share*>arena.take(2 * sizeof(Share))
+        for m in range(2):
+            memset(&share, 0, sizeof(share))
+            share.input, share.inputs = m * half_in, first.n_in - half_in if m == 1 else half_in
+            share.output, share.outputs = m * half_out, last.n_out - half_out if m == 1 else half_out
+            share.z = self.matrix(arena, first.n_out, rows)
+            share.target, share.target_rows = self.matrix(arena, half_out, rows), self.matrix(arena, rows, half_out)
+            share.dx = self.matrix(arena, last.n_in, rows) if is_near(last) else self.matrix(arena, rows, last.n_in)
+            share.first, share.last = first[0], last[0]
+            share.first.x, share.first.kept, share.first.value = self.matrix(arena, half_in, rows), share.z, share.z
+            share.first.x_rows = self.columns(arena, rows, half_in, share.input)
+            share.first.weight = self.columns(arena, first.n_out, half_in, share.input)
+            share.first.down = share.first.weight.stride
+            if t.velocity != NULL:
+                share.first.velocity = self.columns(arena, first.n_out, half_in, share.input)
+            if t.square != NULL:
+                share.first.square = self.columns(arena, first.n_out, half_in, share.input)
+            if t.unfused:
+                share.first.gradient = self.columns(arena, first.n_out, half_in, share.input)
+            if m == 1:
+                share.first.bias = zeros
+            share.last.x, share.last.n_out = between, share.outputs
+            share.last.weight.data = <char*>last.weight.data + share.output * last.weight.stride * size
+            share.last.dz.data = <char*>last.dz.data + share.output * last.dz.stride * size
+            share.last.bias = <char*>last.bias + share.output * size
+            if t.blocks != NULL:
+                top = &t.blocks[m].layers[t.n_layers - 1]
+                share.last.kept, share.last.value, share.last.y = top.kept, top.value, top.y
+            if t.shares != NULL:
+                t.shares[m] = share
         return 0
 
     cdef int room(self, Arena arena, Py_ssize_t n, Block* blocks, Py_ssize_t m, bint of_norms) except -1:
@@ -615,6 +706,12 @@ cdef class Plan:
         """Rows odd_lines apart; rows and columns are padded to whole vectors."""
         cdef Py_ssize_t size = 8 if self.t.is_double else 4, stride = odd_lines(n, size)
         return Matrix(arena.take(ceil_div(rows, LINE) * LINE * stride * size), stride)
+
+    cdef Matrix columns(self, Arena arena, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t first):
+        """Some columns of a matrix, which begins that much earlier, where nothing is ever read."""
+        cdef Matrix m = self.matrix(arena, rows, n)
+        m.data = <char*>m.data - first * (8 if self.t.is_double else 4)
+        return m
 
     cdef int set_run(self, x, target, order, Py_ssize_t first, Py_ssize_t last, optimizer, gradients, schedule,
                      sample_weight) except -1:
@@ -645,6 +742,8 @@ cdef class Plan:
         if sample_weight is not None:
             t.sample_weight = contiguous(sample_weight, t.is_double, 1, n, 0)
         t.tiny, t.staged = self.tiny and sample_weight is None, self.in_blocks or sample_weight is not None
+        t.divides = (self.divisible and sample_weight is None
+                     and t.x_source.indices == NULL and t.target_source.indices == NULL)
         t.copies_target = t.is_target_input and (t.missing or t.noise not in (0, BINARIZE))
         t.has_goal = t.copies_target or not t.is_target_input
         self.set_sparse(x, n)
@@ -691,15 +790,36 @@ cdef class Plan:
         return t.done, t.total
 
 
+def pieces(n, size):
+    """0 to n in pieces of a size at most, none of them in both halves."""
+    half = halfway(n)
+    return [(a, min(a + size, end)) for start, end in ((0, half), (half, n)) for a in range(start, end, size)]
+
+
 def rectangles_of(layers):
     """(layer, o0, o1, i0, i1) for all weights: BLOCK x BLOCK where that makes many, else half of it each way."""
     for block in (BLOCK, BLOCK // 2):
         found = [
-            (l, o, min(o + block, n_out), i, min(i + block, n_in))
+            (l, o0, o1, i0, i1)
             for l, (n_in, n_out, _, _) in enumerate(layers)
-            for i in range(0, n_in, block)
-            for o in range(0, n_out, block)
+            for i0, i1 in pieces(n_in, block)
+            for o0, o1 in pieces(n_out, block)
         ]
         if len(found) >= 32:
             break
     return found
+
+
+def halves(rectangles, layers):
+    """Places of the rectangles of the first of two members who divide features, then the second's; how many the first has."""
+    first, second, hidden = [], [], sum(n_in * n_out for n_in, n_out, _, _ in layers[1 : len(layers) - 1])
+    for place, (l, o0, o1, i0, i1) in enumerate(rectangles):
+        if l == 0:
+            mine = i0 < halfway(layers[l][0])
+        elif l == len(layers) - 1:
+            mine = o0 < halfway(layers[l][1])
+        else:
+            mine = hidden > 0
+            hidden -= 2 * (o1 - o0) * (i1 - i0)
+        (first if mine else second).append(place)
+    return first + second, len(first)

@@ -2,7 +2,20 @@
 
 import numpy as np
 
-from .elementwise import RATES, add, copy, differentiate_rows, dots, fill, loss_columns, loss_rows, padded, sum_rows, update
+from .elementwise import (
+    RATES,
+    add,
+    copy,
+    differentiate_rows,
+    dots,
+    fill,
+    interleaved_sum,
+    loss_columns,
+    loss_rows,
+    padded,
+    sum_rows,
+    update,
+)
 from .functions import SGD, compiled, keeps_mean, set_rates
 from .machine import MR, NV
 from .network import (
@@ -16,6 +29,7 @@ from .network import (
     forward,
     forward_few,
     gather_row,
+    halfway,
     layer_at,
     panel,
     part,
@@ -36,6 +50,7 @@ RECTANGLE = np.dtype([(name, _N) for name in ("layer", "o0", "o1", "i0", "i1", "
 TRAINING = np.dtype(
     [(name, _N) for name in ("is_target_input", "n_layers", "loss", "layers", "batch_size", "n_rectangles", "rectangles")]
     + [(name, _N) for name in ("n_weights", "widest", "weights", "velocity", "square", "gradients", "sample_loss", "ones")]
+    + [("losses_apart", _N)]
     + [(name, _N) for name in ("finite", "blocks", "targets", "rooms", "room_bytes", "order", "first", "last", "done")]
     + [(name, _N) for name in ("step", "schedule", "recipe")]
     + [(name, MATRIX) for name in ("target_rows",)]
@@ -77,6 +92,16 @@ def gather(p, start, s0, s1, like):
 
 
 @compiled
+def batch_loss(p, rows, halved):
+    """The sum of all samples' losses, which have two parts where the outputs are halved."""
+    n_out, losses = layer_at(p.layers, p.n_layers - 1).n_out, pointer(p.sample_loss, 1.0)
+    total = interleaved_sum(rows, losses)
+    if halved and halfway(n_out) < n_out:
+        total += interleaved_sum(rows, losses + p.losses_apart)
+    return total
+
+
+@compiled
 def turn_samples(rows, n, s0, s1, columns, like):
     """A block's samples, rows s0 to s1, as columns; those up to a whole vector become zero."""
     source = at(rows, s0, 0, like)
@@ -88,26 +113,31 @@ def turn_samples(rows, n, s0, s1, columns, like):
 
 @unit(TRAINING, INTEGER, MATRIX, INTEGER, INTEGER, REAL, POINTER)
 def forward_and_loss(p, layers, target, s0, s1, scale, room):
-    """The last layer, its loss and the loss's gradient by the activation's argument, some features at a time. room: a tile, MR
-    zeros and LOSS_FEATURES rows of samples."""
+    """The last layer, its loss and the loss's gradient by the activation's argument, some features at a time. Where these are
+    halved, the losses of the second half stand apart. room: a tile, MR zeros and LOSS_FEATURES rows of samples."""
     top, w = layer_at(layers, p.n_layers - 1), padded(s1 - s0, room)
     losses, dy = pointer(p.sample_loss, 1.0) + s0, room + (MR * NV * lanes(room) + 16)
+    o, half = 0, halfway(top.n_out)
     fill(losses, s1 - s0, 0)
-    for o in range(0, top.n_out, LOSS_FEATURES):
-        o1 = min(o + LOSS_FEATURES, top.n_out)
+    while o < top.n_out:
+        if o == half:
+            losses = losses + p.losses_apart
+            fill(losses, s1 - s0, 0)
+        o1 = min(o + LOSS_FEATURES, half if o < half else top.n_out)
         forward(top, o, o1, w, room)
         y, t, z = at(top.y, o, 0, room), at(target, o, 0, room), at(top.kept, o, 0, room)
         loss_columns(p.loss, o1 - o, s1 - s0, y, top.y.stride, t, target.stride, scale, dy, w, losses)
         differentiate_rows(top.activation, o1 - o, w, z, top.kept.stride, dy, w, at(top.dz, o, s0, room), top.dz.stride)
+        o = o1
 
 
 @compiled
 def times_weights(layer, dz, dx, samples, room):
     """dx := dz W, both a sample a row, as cython/backward.pxi tells: a panel of inputs meets all samples while it is near, and
     meanwhile each tile asks for a line of as many rows of the next panel."""
-    line = 64 // bytes_of(room)
-    for o in range(0, layer.n_out, KC):
-        k, i = min(KC, layer.n_out - o), 0
+    line, size = 64 // bytes_of(room), max(min(halfway(layer.n_out), KC), 1)
+    for o in range(0, layer.n_out, size):
+        k, i = min(size, layer.n_out - o), 0
         while i < layer.n_in:
             nv = panel(i, layer.n_in, room)
             w = nv * lanes(room)

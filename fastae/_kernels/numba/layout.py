@@ -6,7 +6,7 @@ from ..names import ACTIVATIONS, NOISES, PER_SAMPLE, WHOLE_ROW, keeps_input
 from . import team as threads
 from .backward import BLOCK, LOSS_FEATURES, RECTANGLE, TRAINING
 from .machine import MR, NV, VECTOR_BYTES
-from .network import BLOCK_SAMPLES, LAYER, LINE, MANY, MATRIX, Arena, most_samples
+from .network import BLOCK_SAMPLES, LAYER, LINE, MANY, MATRIX, Arena, halfway, most_samples
 from .stages import DESK, NONE, RECIPE
 
 TILE_BYTES = MR * NV * VECTOR_BYTES
@@ -14,16 +14,22 @@ ROOM = 2 * TILE_BYTES + LOSS_FEATURES * BLOCK_SAMPLES * 8 + 1024  # a tile and z
 _NOTHING, _IDENTITY = (0, 0), ACTIVATIONS.index("identity")
 
 
+def pieces(n, size):
+    """0 to n in pieces of a size at most, none of them in both halves; as cython/plan.pxi, for the same bits of clip_norm."""
+    half = halfway.py_func(n)
+    return [(a, min(a + size, end)) for start, end in ((0, half), (half, n)) for a in range(start, end, size)]
+
+
 def rectangles_of(layers, tied=False):
     """(layer, o0, o1, i0, i1, weights before): BLOCK x BLOCK where that makes many, else half of it each way. Tied layers have
     biases alone."""
     for block in (BLOCK, BLOCK // 2):
         found = [
-            (l, o, min(o + block, n_out), i, min(i + block, inputs))
+            (l, o, o1, i, i1)
             for l, (n_in, n_out, _, _) in enumerate(layers)
             for inputs in (0 if tied and 2 * l >= len(layers) else n_in,)
-            for i in range(0, max(inputs, 1), block)
-            for o in range(0, n_out, block)
+            for i, i1 in pieces(inputs, block) or [(0, 0)]
+            for o, o1 in pieces(n_out, block)
         ]
         if len(found) >= 32:
             break
@@ -107,7 +113,8 @@ class Layout:
         job["target_rows"] = arena.matrix(rows, self._shapes[-1][1], self._dtype.itemsize)
         job["ones"], ones = arena.records(rows + LINE, self._dtype)
         ones[:] = 1
-        job["sample_loss"], job["finite"] = arena.take((rows + LINE) * 8), arena.take(threads.MAX_TEAM * 8)
+        job["losses_apart"] = rows + LINE
+        job["sample_loss"], job["finite"] = arena.take(2 * (rows + LINE) * 8), arena.take(threads.MAX_TEAM * 8)
         job["rectangles"], array = arena.records(len(rectangles), RECTANGLE)
         array[:] = rectangles
         *_, o0, o1, i0, i1, before = rectangles[-1]

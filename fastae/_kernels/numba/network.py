@@ -159,17 +159,23 @@ def turn(rows, columns, source, lds, target, ldt):
             transpose(source + (r * lds + c), lds, target + (c * ldt + r), ldt)
 
 
+@compiled
+def halfway(n):
+    """Where n features are cut in two, whose sums are added in the end; n where they are too few or too many for that."""
+    return ceil_div(n, 2 * LINE) * LINE if KC < n <= 2 * KC else n
+
+
 @unit(
     INTEGER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, POINTER, INTEGER, POINTER, POINTER, INTEGER, POINTER, POINTER, INTEGER
 )
 def sum_tile(mr, nv, K, a, rs, cs, b, ldb, start, out, ldo, space, ahead, stride):
-    """A tile over all of k: block by block of KC, added up in order; all but the first start from zero. space: a tile, then
-    MR zeros. ahead: what is asked for meanwhile, stride elements apart: any place and 0 for nothing."""
-    w = nv * lanes(a)
-    tile(mr, nv, min(K, KC), a, rs, cs, b, ldb, start, out, ldo, ahead, stride)
-    for k in range(KC, K, KC):
+    """A tile over all of k: two halves, or block by block of KC, added up in order; all but the first start from zero. space:
+    a tile, then MR zeros. ahead: what is asked for meanwhile, stride elements apart: any place and 0 for nothing."""
+    w, size = nv * lanes(a), min(halfway(K), KC)
+    tile(mr, nv, size, a, rs, cs, b, ldb, start, out, ldo, ahead, stride)
+    for k in range(size, K, max(size, 1)):
         zeros, further = zeros_behind(space), ahead + k // AHEAD * stride
-        tile(mr, nv, min(K - k, KC), a + k * cs, rs, cs, b + k * ldb, ldb, zeros, space, w, further, stride)
+        tile(mr, nv, min(K - k, size), a + k * cs, rs, cs, b + k * ldb, ldb, zeros, space, w, further, stride)
         for i in range(mr):
             add(w, out + i * ldo, space + i * w)
 

@@ -9,6 +9,7 @@ import math
 
 from .backward import (
     TRAINING,
+    batch_loss,
     exchange_all,
     forward_and_loss,
     input_gradient,
@@ -43,6 +44,7 @@ from .network import (
     block_samples,
     forward,
     gather_row,
+    halfway,
     layer_at,
     most_samples,
     panel,
@@ -77,9 +79,16 @@ def any_loss(p, r, top, target, s0, s1, scale, room):
     else:
         fill(losses, s1 - s0, 0)
         features = pointer(r.feature_weight, room)
-        weighted_columns(
-            p.loss, top.n_out, s1 - s0, y, ldy, t, ldt, scale, r.missing, features, weights, dz, ldz, losses
-        )  # fmt: skip
+        half = halfway(top.n_out)
+        weighted_columns(p.loss, half, s1 - s0, y, ldy, t, ldt, scale, r.missing, features, weights, dz, ldz, losses)
+        if half < top.n_out:
+            losses = losses + p.losses_apart
+            fill(losses, s1 - s0, 0)
+            features = features + half if r.feature_weight != 0 else features
+            y, t, slopes = y + half * ldy, t + half * ldt, dz + half * ldz
+            weighted_columns(
+                p.loss, top.n_out - half, s1 - s0, y, ldy, t, ldt, scale, r.missing, features, weights, slopes, ldz, losses
+            )  # fmt: skip
     differentiate_rows(top.activation, top.n_out, w, at(top.kept, 0, 0, room), top.kept.stride, dz, ldz, dz, ldz)
 
 
@@ -394,7 +403,7 @@ def steps(p, r, last, team, member, like):
     """Steps over order[first:last], from the flat weights, which stay as they are. Returns where a step failed, or last."""
     q0, q1 = first_rectangle(p, member, team.size), first_rectangle(p, member + 1, team.size)
     room, desk = pointer(p.rooms + member * p.room_bytes, like), record(r.desks + member * DESK_BYTES, DESK)
-    flags, losses, penalties = pointer(p.finite, 0), pointer(p.sample_loss, 1.0), pointer(r.penalties, 1.0)
+    flags, penalties = pointer(p.finite, 0), pointer(r.penalties, 1.0)
     start, total, of_penalties = p.first, p.before, 0.0
     exchange_all(p, q0, q1, True, room)
     meet(team)
@@ -407,10 +416,11 @@ def steps(p, r, last, team, member, like):
             pull = batch(p, r, desk, scale, team, member, room)
             meet(team)
             pull = (pull + interleaved_sum(desk.samples, penalties)) / rows
-            value, penalty = value + interleaved_sum(desk.samples, losses) / desk.divisor + pull, penalty + pull
+            few = not r.in_blocks and desk.samples < MANY
+            loss = batch_loss(p, desk.samples, not (few or r.whole)) / desk.divisor
+            value, penalty = value + loss + pull, penalty + pull
             if not math.isfinite(value):
                 return start
-            few = not r.in_blocks and desk.samples < MANY
             if r.unfused or r.tied or r.contractive != 0:
                 good &= collect(p, r, desk, few, done == 0, q0, q1, room) != 0
             else:

@@ -7,7 +7,7 @@ fails.
 
 import math
 
-from .backward import exchange_all, gather, learn, pass_block, pass_few, rectangle_at, start_step
+from .backward import batch_loss, exchange_all, gather, learn, pass_block, pass_few, rectangle_at, start_step
 from .elementwise import interleaved_sum
 from .functions import SGD, compiled, loss_divisor
 from .network import LAYER, MANY, MATRIX, block_samples, layer_at, part
@@ -47,7 +47,7 @@ def steps(p, last, team, member, like):
     q0, q1 = first_rectangle(p, member, team.size), first_rectangle(p, member + 1, team.size)
     room = pointer(p.rooms + member * p.room_bytes, like)
     layers, target = p.blocks + member * p.n_layers * _LAYERS, record(p.targets + member * _MATRICES, MATRIX)
-    flags, losses = pointer(p.finite, 0), pointer(p.sample_loss, 1.0)
+    flags = pointer(p.finite, 0)
     start, taken, total = p.first, 0, p.before
     exchange_all(p, q0, q1, True, room)
     meet(team)
@@ -67,7 +67,7 @@ def steps(p, last, team, member, like):
                 pass_block(p, layers, target, start, s, min(s + block, s1), scale, room)
                 s += block
         meet(team)
-        value = interleaved_sum(rows, losses) / divisor
+        value = batch_loss(p, rows, not few) / divisor
         if not math.isfinite(value):
             return start
         flags[member] = 1 if learn(p, rows, few, q0, q1, room) else 0
