@@ -341,8 +341,9 @@ DIVIDED = {  # widths; samples in a batch
     "near weights": ((784, 32, 784), 64),
     "weights that are not near": ((1001, 37, 1001), 33),  # but a half of them alone would be
     "least": ((513, 1, 513), 16),
-    "most": ((1024, 5, 1024), 192),
-    "too many samples": ((1024, 5, 1024), 193),
+    "many samples": ((1024, 90, 1024), 192),
+    "too many samples": ((784, 90, 784), 193),
+    "most samples": ((784, 40, 2, 60, 784), 273),
     "too wide": ((1025, 5, 1025), 64),
     "two blocks of samples": ((784, 70, 3, 70, 640), 130),
     "inputs alone": ((784, 30, 100), 48),

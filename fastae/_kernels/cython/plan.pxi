@@ -20,6 +20,7 @@ cdef enum:
     L1_WEIGHTS = 4096               # stay in L1 from step to step
     NEAR_WEIGHTS = 32768            # of a layer, stay in L2 from step to step
     DIVIDED_WEIGHTS = 2097152       # of a network; of more, halves do not stay in a cache either
+    DIVIDED_SUMS = 16384            # of a large batch, which members exchange in place of weights and samples
     LOSS_FEATURES = 24              # whose outputs stay in L1 for the loss; a multiple of every MR, and of the loss's 8
 
 cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, inputs i0 to i1
@@ -462,10 +463,11 @@ cdef class Plan:
             t.feature_weight = contiguous(r.feature_weight, t.is_double, 1, layers[t.n_layers - 1][1], 0)
         self.tiny = t.batch_size < MANY and t.loss < OWN_LOSS and not self.in_blocks and not t.unfused and all(
             n_in <= TINY and n_out <= TINY and activation < OWN_ACTIVATION for n_in, n_out, activation, _ in layers)
-        n_in, n_out = layers[0][0], layers[t.n_layers - 1][1]
+        n_in, n_out, widest = layers[0][0], layers[t.n_layers - 1][1], max(layers[0][1], layers[t.n_layers - 1][0])
         self.divisible = (
-            t.n_layers > 1 and halfway(n_in) < n_in and halfway(n_out) < n_out and MANY <= t.batch_size <= 2 * BLOCK_SAMPLES
-            and t.n_weights <= DIVIDED_WEIGHTS and not (is_whole(t.loss) or t.noise or t.condition or t.missing or t.tied)
+            t.n_layers > 1 and halfway(n_in) < n_in and halfway(n_out) < n_out and t.n_weights <= DIVIDED_WEIGHTS
+            and t.batch_size >= MANY and (t.batch_size <= 2 * BLOCK_SAMPLES or t.batch_size * widest <= DIVIDED_SUMS)
+            and not (is_whole(t.loss) or t.noise or t.condition or t.missing or t.tied)
             and t.contractive == 0 and t.kl == 0 and t.feature_weight == NULL)
         return 0
 
@@ -612,6 +614,8 @@ cdef class Plan:
         cdef Matrix rows[2]
         cdef bint gated
         cdef Block* blocks
+        if self.divisible:                  # a member's samples are one block
+            samples = min(t.batch_size, max(samples, ceil_div(t.batch_size, 2 * LINE) * LINE))
         t.blocks_each = 1 + ceil_div(ceil_div(t.batch_size, members) + LINE, 2 * LINE) if t.kl != 0 else 1
         rows[0] = rows[1] = Matrix(NULL, 0)
         blocks = <Block*>arena.take(members * t.blocks_each * sizeof(Block))
