@@ -30,7 +30,7 @@ cdef struct Rectangle:              # of a layer's weights: outputs o0 to o1, in
     Py_ssize_t place                # among all, whoever has them
 
 cdef struct Block:                  # a member's own buffers, in which a block of many samples passes through the layers
-    Layer* layers                   # as the plan's, with x, y, kept and what a recipe needs, of BLOCK_SAMPLES at most
+    Layer* layers                   # as the plan's, with x, y, kept and what a recipe needs
     Matrix target
     Matrix rows[2]                  # gradients on their way down, a sample a row
     Py_ssize_t s0, s1               # the samples that are in it
