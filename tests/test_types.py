@@ -15,7 +15,8 @@ installed = pytest.mark.skipif(
 )
 
 # What Cython adds to a module, and names of kernels.pxi that nothing outside uses.
-ALLOWED = r"fastae\._kernels\.cython\.\w+\.(__test__|__pyx_capi__|__(reduce|setstate)_cython__|Arena|NOISES|rectangles_of)"
+HELPERS = "Arena|NOISES|rectangles_of|pieces|halves"
+ALLOWED = rf"fastae\._kernels\.cython\.\w+\.(__test__|__pyx_capi__|__(reduce|setstate)_cython__|{HELPERS})"
 
 
 def run(folder, *arguments):
