@@ -340,7 +340,7 @@ def test_two_members_divide_the_features(compiled, case, rng):
 DIVIDED = {  # widths; samples in a batch
     "near weights": ((784, 32, 784), 64),
     "weights that are not near": ((1001, 37, 1001), 33),  # but a half of them alone would be
-    "least": ((513, 1, 513), 16),
+    "least": ((513, 8, 513), 16),
     "many samples": ((1024, 90, 1024), 192),
     "too many samples": ((784, 90, 784), 193),
     "most samples": ((784, 40, 2, 60, 784), 273),
@@ -349,8 +349,6 @@ DIVIDED = {  # widths; samples in a batch
     "inputs alone": ((784, 30, 100), 48),
     "outputs alone": ((100, 30, 784), 48),
 }
-
-
 SOURCES = [(net, "x") for net in DIVIDED] + [("near weights", kind) for kind in ("uint8", "strided", "target apart")]
 
 

@@ -52,7 +52,7 @@ cdef void last_half(const Training* p, const Share* share, const Block* block, i
     cdef Py_ssize_t size = block_samples[real](rows, p.widest, NULL), s = 0, s1, w
     cdef Matrix target, dx, dz = block.rows[0]
     if p.has_goal:
-        gather_columns[real](p, &p.target_source, share.output, share.outputs, start, rows, &share.target_rows, &share.target,
+        gather_columns[real](p, &p.target_source, share.output, layer.n_out, start, rows, &share.target_rows, &share.target,
                              NULL)
     while s < rows:
         s1 = min(s + size, rows)

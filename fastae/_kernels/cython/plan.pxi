@@ -40,7 +40,7 @@ cdef struct Block:                  # a member's own buffers, in which a block o
 
 cdef struct Share:                  # a member's half of the first layer's inputs and of the last layer's outputs; divided.pxi
     Layer first, last               # first: its weights and x_rows have memory of their own, for these columns alone
-    Py_ssize_t input, inputs, output, outputs       # where they begin, and how many they are
+    Py_ssize_t input, inputs, output                # where they begin, and how many inputs they are
     Matrix z, dx                    # what they add to the first layer's z and to the last layer's dx
     Matrix target, target_rows      # a feature a row, a sample a row
 
@@ -614,7 +614,7 @@ cdef class Plan:
         cdef Matrix rows[2]
         cdef bint gated
         cdef Block* blocks
-        if self.divisible:                  # a member's samples are one block
+        if self.divisible and members > 1:  # half of a batch is one block
             samples = min(t.batch_size, max(samples, ceil_div(t.batch_size, 2 * LINE) * LINE))
         t.blocks_each = 1 + ceil_div(ceil_div(t.batch_size, members) + LINE, 2 * LINE) if t.kl != 0 else 1
         rows[0] = rows[1] = Matrix(NULL, 0)
@@ -668,7 +668,7 @@ cdef class Plan:
         for m in range(2):
             memset(&share, 0, sizeof(share))
             share.input, share.inputs = m * half_in, first.n_in - half_in if m == 1 else half_in
-            share.output, share.outputs = m * half_out, last.n_out - half_out if m == 1 else half_out
+            share.output = m * half_out
             share.z = self.matrix(arena, first.n_out, rows)
             share.target, share.target_rows = self.matrix(arena, half_out, rows), self.matrix(arena, rows, half_out)
             share.dx = self.matrix(arena, last.n_in, rows) if is_near(last) else self.matrix(arena, rows, last.n_in)
@@ -685,7 +685,7 @@ cdef class Plan:
                 share.first.gradient = self.columns(arena, first.n_out, half_in, share.input)
             if m == 1:
                 share.first.bias = zeros
-            share.last.x, share.last.n_out = between, share.outputs
+            share.last.x, share.last.n_out = between, last.n_out - half_out if m == 1 else half_out
             share.last.weight.data = <char*>last.weight.data + share.output * last.weight.stride * size
             share.last.dz.data = <char*>last.dz.data + share.output * last.dz.stride * size
             share.last.bias = <char*>last.bias + share.output * size
